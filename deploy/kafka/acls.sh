@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-[ -n "$server" ] && [ -n "$config" ] || { echo "acls: --bootstrap-server and --command-config are needed" >&2; exit 2; }
+if [ -z "$server" ] || [ -z "$config" ]; then echo "acls: --bootstrap-server and --command-config are needed" >&2; exit 2; fi
 
 allow() { # allow USER ARG...
   local user=$1; shift

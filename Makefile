@@ -1,0 +1,58 @@
+# Everything that is done with this tree. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MODULE := github.com/tidegate/tidegate
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X $(MODULE)/internal/process.version=$(VERSION)
+GO ?= go
+# Packages whose tests start the real binaries; the others need nothing but Go.
+E2E := ./benchmarks/acceptance/...
+UNIT = $$($(GO) list ./... | grep -v benchmarks/acceptance)
+
+help: ## list every target
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z_-]*:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## everything on this machine with an embedded broker and a demo; Ctrl-C stops it
+	bin/local --demo
+
+build: ## bin/gateway bin/consumer bin/local bin/load
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gateway ./gateway
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/consumer ./consumer
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/local ./deploy/local
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/load ./benchmarks/load
+
+test: build ## all tests with an embedded broker: packages with the race detector, then the real binaries end to end
+	$(GO) test -race -timeout 10m $(UNIT)
+	$(GO) test -count=1 -timeout 10m $(E2E)
+
+test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes: plaintext, then SASL_SSL with ACLs
+	.ci/test-kafka plaintext
+	.ci/test-kafka sasl_ssl
+
+check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin), lint with the import arrows, tidy modules, known vulnerabilities
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	.tools/golangci-lint run ./...
+	.ci/vulnerabilities
+
+bench: build ## figures of this machine into benchmarks/results: gateway at each ack level beside a bare handler, and the packages
+	.ci/bench
+
+tidy: ## bring go.mod and go.sum up to date
+	$(GO) mod tidy
+
+clean: ## remove what was built and the data of local runs
+	rm -rf bin data .tools
+
+# Development tools are pinned in .ci/tools.mod, apart from the product's go.mod.
+.tools/golangci-lint: .ci/tools.mod
+	@mkdir -p .tools
+	$(GO) build -modfile=.ci/tools.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+.tools/govulncheck: .ci/tools.mod
+	@mkdir -p .tools
+	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
+
+.PHONY: help run build test test-kafka check bench tidy clean
