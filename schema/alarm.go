@@ -15,6 +15,13 @@ type QuotaAlarm struct {
 	EventTime time.Time // UTC, whole milliseconds; zero where the vendor sent none
 }
 
+// What is a plausible EventTime in milliseconds: the numbers of 13 digits, September 2001
+// to November 2286. Seconds and microseconds sent by mistake fall outside.
+const (
+	MinEventMillis = 1_000_000_000_000
+	MaxEventMillis = 9_999_999_999_999
+)
+
 // The two parts of an alarm id, in hex digits.
 const (
 	alarmIDTimeDigits = 12
