@@ -1,0 +1,36 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/valyala/fasthttp"
+)
+
+// bareCommand serves the bare handler, in a process of its own, until it is killed.
+type bareCommand struct {
+	Listen string `required:"" help:"Address to listen on, on loopback."`
+}
+
+// Run listens and answers every request with the envelope, the same headers as the
+// gateway's, without looking at anything.
+func (b bareCommand) Run() error {
+	ln, err := net.Listen("tcp", b.Listen)
+	if err != nil {
+		return fmt.Errorf("bare: %w", err)
+	}
+	body := []byte(envelope)
+	server := fasthttp.Server{
+		NoDefaultServerHeader: true,
+		Handler: func(ctx *fasthttp.RequestCtx) {
+			ctx.SetContentType("application/json")
+			ctx.Response.SetBodyRaw(body)
+		},
+	}
+	if err := server.Serve(ln); err != nil {
+		return fmt.Errorf("bare: serve: %w", err)
+	}
+	return nil
+}
