@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -38,9 +39,10 @@ func TestDriverAgainstAServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := http.StatusOK
+	var status atomic.Int64
+	status.Store(http.StatusOK)
 	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
+		w.WriteHeader(int(status.Load()))
 		_, _ = w.Write([]byte(envelope))
 	})}
 	go func() { _ = server.Serve(ln) }()
@@ -50,7 +52,7 @@ func TestDriverAgainstAServer(t *testing.T) {
 	if err != nil || seen.requests == 0 || seen.latency.TotalCount() != seen.requests {
 		t.Fatalf("counted %d, latencies %d, error %v", seen.requests, seen.latency.TotalCount(), err)
 	}
-	status = http.StatusServiceUnavailable
+	status.Store(http.StatusServiceUnavailable)
 	if _, err := l.run(); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Fatalf("a refusing server gave %v", err)
 	}

@@ -121,17 +121,14 @@ func (s *server) stop() error {
 }
 
 // requests makes one request for each app, signed now, with a body of n bytes that is a
-// quota alarm padded by an unknown field.
+// quota alarm padded by white space.
 func requests(address string, n int, now time.Time) [][]byte {
 	second := strconv.FormatInt(now.Unix(), 10)
 	sum := sha256.Sum256([]byte(token + second))
 	all := make([][]byte, 0, appCount)
 	for i := range appCount {
 		body := fmt.Sprintf(`{"CallbackCommand":"Group.CallbackOnDailyGroupQuotaAlarm","QuotaUsed":7321,"Quota":10000,"EventTime":"%d"`, now.UnixMilli()+int64(i))
-		if pad := n - len(body) - len(`,"Pad":""}`); pad >= 0 {
-			body += `,"Pad":"` + strings.Repeat("x", pad) + `"`
-		}
-		body += "}"
+		body += strings.Repeat(" ", max(0, n-len(body)-1)) + "}"
 		all = append(all, fmt.Appendf(nil, "POST /?SdkAppid=%d&CallbackCommand=Group.CallbackOnDailyGroupQuotaAlarm&contenttype=json&ClientIP=192.0.2.7&OptPlatform=RESTAPI&RequestTime=%s&Sign=%s HTTP/1.1\r\n"+
 			"Host: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", firstApp+i, second, hex.EncodeToString(sum[:]), address, len(body), body))
 	}
