@@ -1,0 +1,134 @@
+package group
+
+import (
+	"context"
+
+	"github.com/segmentio/kafka-go"
+	"go.uber.org/zap"
+)
+
+// starts decides at which offset each assigned partition begins, and keeps asking until
+// it knows. False: ctx ended.
+//
+// The decision, per partition:
+//
+//  1. a committed offset within the log: there;
+//  2. a committed offset before the log's first record: at that record, and the gap is
+//     reported (retention overtook the group);
+//  3. a committed offset beyond the log's end: at the log's first record, and that is
+//     reported (the topic was made anew, or a leader lost its tail). Duplicates are
+//     recognised downstream; records that were skipped would be lost;
+//  4. no committed offset, StartLatest, and no partition of the topic has one: this is the
+//     group's first assignment. The leader commits the end of every partition, in one
+//     request; other members wait for that commit. So the beginning is a number from then
+//     on, and a restart before the first record skips nothing;
+//  5. no committed offset otherwise: at the log's first record.
+//
+// The library hands out -1 or -2 where there is no commit, never an offset.
+func (g *Group) starts(ctx context.Context, gen *kafka.Generation, leader bool) (map[int]int64, bool) {
+	starts := make(map[int]int64)
+	fresh := false
+	for _, a := range gen.Assignments[g.o.Topic] {
+		starts[a.ID] = a.Offset
+		fresh = fresh || a.Offset < 0
+	}
+	if len(starts) == 0 {
+		return starts, true
+	}
+	if fresh && g.o.Start == StartLatest && !g.startLatest(ctx, gen, leader, starts) {
+		return nil, false
+	}
+	for p, offset := range starts {
+		start, ok := g.within(ctx, p, offset)
+		if !ok {
+			return nil, false
+		}
+		starts[p] = start
+	}
+	return starts, true
+}
+
+// startLatest does step 4 of starts: it fills in the numbers of partitions that have one
+// afterwards. False: ctx ended.
+func (g *Group) startLatest(ctx context.Context, gen *kafka.Generation, leader bool, starts map[int]int64) bool {
+	for {
+		var all []int
+		var committed map[int]int64
+		if !g.retry(ctx, "look for the group's first commit", func(ctx context.Context) (err error) {
+			if all, err = g.partitions(ctx); err == nil {
+				committed, err = g.committed(ctx, all)
+			}
+			return err
+		}) {
+			return false
+		}
+		switch {
+		case len(committed) > 0:
+			for p := range starts {
+				if offset, ok := committed[p]; ok && starts[p] < 0 {
+					starts[p] = offset
+				}
+			}
+			return true
+		case leader:
+			if !g.retry(ctx, "commit the group's beginning", func(ctx context.Context) error {
+				return g.commitEnds(ctx, gen, all)
+			}) {
+				return false
+			}
+		default:
+			pause(ctx, g.o.Heartbeat/2)
+		}
+	}
+}
+
+// commitEnds commits the end of all partitions as the group's beginning.
+func (g *Group) commitEnds(ctx context.Context, gen *kafka.Generation, all []int) error {
+	ranges, err := g.ranges(ctx, all)
+	if err != nil {
+		return err
+	}
+	ends := make(map[int]int64, len(ranges))
+	for p, r := range ranges {
+		ends[p] = r.end
+	}
+	if err := gen.CommitOffsets(map[string]map[int]int64{g.o.Topic: ends}); err != nil {
+		return err
+	}
+	g.log.Info("new group begins at the end of the log", zap.Any("offsets", ends))
+	return nil
+}
+
+// within returns where to begin in partition p when the group's offset is the given one
+// (negative: none), reports what is missing, and keeps asking until it knows. False: ctx
+// ended.
+func (g *Group) within(ctx context.Context, p int, offset int64) (int64, bool) {
+	var r logRange
+	if !g.retry(ctx, "look up the log's range", func(ctx context.Context) error {
+		ranges, err := g.ranges(ctx, []int{p})
+		r = ranges[p]
+		return err
+	}) {
+		return 0, false
+	}
+	switch {
+	case offset < 0:
+		return r.first, true
+	case offset < r.first:
+		g.gap(p, offset, r.first)
+		return r.first, true
+	case offset > r.end:
+		g.metrics.gaps.Inc()
+		g.log.Error("offset of the group is beyond the log's end: the topic was made anew or lost its tail; beginning at its first record",
+			zap.Int("partition", p), zap.Int64("offset", offset), zap.Int64("log_end", r.end), zap.Int64("beginning_at", r.first))
+		return r.first, true
+	}
+	return offset, true
+}
+
+// gap reports that the records from offset want up to, not including, got are missing.
+func (g *Group) gap(p int, want, got int64) {
+	g.metrics.gaps.Inc()
+	g.log.Error("records are missing: kafka deleted them before they were consumed",
+		zap.Int("partition", p), zap.Int64("expected_offset", want), zap.Int64("next_offset", got), zap.Int64("missing", got-want))
+}

@@ -1,0 +1,233 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"go.uber.org/zap"
+
+	"github.com/tidegate/tidegate/schema"
+)
+
+// Settings of the library's reader.
+const (
+	// fetchWait is how long Kafka holds an empty fetch. A reader that is in one cannot be
+	// closed, so it is short.
+	fetchWait = 500 * time.Millisecond
+	// fetchBytes is asked for per fetch; a larger record comes all the same.
+	fetchBytes = 2 << 20
+	// queued is how many records the reader keeps ready for the next batch.
+	queued = 256
+)
+
+// worker consumes one partition during one generation. run is one goroutine; only the
+// progress is shared, with the monitor.
+type worker struct {
+	*generation
+	partition int
+	reader    *kafka.Reader // nil: to be opened at next
+	next      int64         // offset that the next record must have
+
+	mu       sync.Mutex
+	progress progress // guarded by mu
+}
+
+// progress is what a worker tells the monitor.
+type progress struct {
+	next   int64     // all before was handled and committed
+	oldest time.Time // when the first record of the batch in hand was produced; zero: none in hand
+}
+
+// newWorker returns a worker for partition that begins at offset.
+func newWorker(r *generation, partition int, offset int64) *worker {
+	return &worker{generation: r, partition: partition, next: offset, progress: progress{next: offset}}
+}
+
+// batch is what one fetch collected.
+type batch struct {
+	records []schema.Record
+	logEnd  int64
+	bytes   int
+}
+
+// run fetches, hands over and commits until ctx ends.
+func (w *worker) run(ctx context.Context) {
+	defer w.closeReader()
+	for ctx.Err() == nil {
+		b, ok := w.fetch(ctx)
+		if !ok {
+			continue
+		}
+		w.note(progress{next: b.records[0].Offset, oldest: b.records[0].Time})
+		if err := w.o.Handler.Handle(ctx, b.records, b.logEnd); err != nil {
+			if ctx.Err() == nil {
+				w.fail(&fatalError{fmt.Errorf("handle %s partition %d from offset %d: %w",
+					w.o.Topic, w.partition, b.records[0].Offset, err)})
+			}
+			w.cancel()
+			return
+		}
+		if !w.commit(ctx) {
+			return
+		}
+		w.note(progress{next: w.next})
+	}
+}
+
+// note publishes the progress.
+func (w *worker) note(p progress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.progress = p
+}
+
+// fetch collects a batch: until it is full, BatchWait passed since its first record, or
+// the log's end was reached, as of the fetch: waiting there would only add latency, and
+// under load the records that come meanwhile are the next batch. False: nothing was
+// collected; call again.
+func (w *worker) fetch(ctx context.Context) (batch, bool) {
+	if w.reader == nil {
+		w.open()
+	}
+	var b batch
+	for len(b.records) == 0 {
+		if !w.take(ctx, ctx, &b) {
+			return b, false
+		}
+	}
+	wait, cancel := context.WithTimeout(ctx, w.o.BatchWait)
+	defer cancel()
+	for len(b.records) < w.o.BatchRecords && b.bytes < w.o.BatchBytes && w.next < b.logEnd {
+		if !w.take(ctx, wait, &b) {
+			break
+		}
+	}
+	return b, ctx.Err() == nil
+}
+
+// take adds one record to b, waiting for it until wait ends. False: none came.
+func (w *worker) take(ctx, wait context.Context, b *batch) bool {
+	m, err := w.reader.FetchMessage(wait)
+	if err != nil {
+		if wait.Err() == nil {
+			w.readFailed(ctx, err)
+		}
+		return false
+	}
+	w.add(b, &m)
+	return true
+}
+
+// add puts m into b, unless it was handled before, which the library's reader can hand
+// out after it connected again.
+func (w *worker) add(b *batch, m *kafka.Message) {
+	switch {
+	case m.Offset < w.next:
+		w.log.Debug("passed over a record that was handled before", zap.Int("partition", w.partition), zap.Int64("offset", m.Offset))
+		return
+	case m.Offset > w.next:
+		w.gap(w.partition, w.next, m.Offset)
+	}
+	w.next = m.Offset + 1
+	b.logEnd = max(b.logEnd, m.HighWaterMark, w.next)
+	b.bytes += len(m.Key) + len(m.Value)
+	for i := range m.Headers {
+		b.bytes += len(m.Headers[i].Key) + len(m.Headers[i].Value)
+	}
+	b.records = append(b.records, record(m))
+}
+
+// record returns m as a record. The bytes are m's, which the library allocated for it.
+func record(m *kafka.Message) schema.Record {
+	r := schema.Record{
+		Topic: m.Topic, Partition: int32(m.Partition), Offset: m.Offset,
+		Time: m.Time.UTC(), Key: m.Key, Value: m.Value,
+	}
+	if len(m.Headers) > 0 {
+		r.Headers = make([]schema.Header, len(m.Headers))
+		for i, h := range m.Headers {
+			r.Headers[i] = schema.Header(h)
+		}
+	}
+	return r
+}
+
+// readFailed deals with an error of the reader. An offset outside the log means that the
+// reader gave up: it is replaced, beginning where the log allows. From anything else the
+// reader recovers by itself.
+func (w *worker) readFailed(ctx context.Context, err error) {
+	if !errors.Is(err, kafka.OffsetOutOfRange) {
+		w.setUp(false, err)
+		w.log.Warn("could not fetch, trying again", zap.Int("partition", w.partition), zap.Int64("offset", w.next), zap.Error(err))
+		pause(ctx, 100*time.Millisecond)
+		return
+	}
+	w.closeReader()
+	if next, ok := w.within(ctx, w.partition, w.next); ok {
+		w.next = next
+		w.note(progress{next: next})
+	}
+}
+
+// open opens a reader at next.
+func (w *worker) open() {
+	w.reader = kafka.NewReader(kafka.ReaderConfig{
+		Brokers:               w.o.Conn.Brokers(),
+		Dialer:                w.o.Conn.Dialer(),
+		Topic:                 w.o.Topic,
+		Partition:             w.partition,
+		QueueCapacity:         queued,
+		MinBytes:              1,
+		MaxBytes:              fetchBytes,
+		MaxWait:               fetchWait,
+		ReadLagInterval:       -1,
+		ReadBackoffMin:        50 * time.Millisecond,
+		ReadBackoffMax:        time.Second,
+		MaxAttempts:           3,
+		OffsetOutOfRangeError: true,
+		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
+			w.log.Debug("kafka-go reports about a reader", zap.Int("partition", w.partition), zap.String("text", fmt.Sprintf(format, args...)))
+		}),
+	})
+	// The only error is that of a closed reader or of one with a group.
+	if err := w.reader.SetOffset(w.next); err != nil {
+		panic("BUG: new reader refuses an offset: " + err.Error())
+	}
+}
+
+// closeReader closes the reader in the background: it can be in a request to a broker
+// that does not answer, and the next generation must not wait for that.
+func (w *worker) closeReader() {
+	if w.reader == nil {
+		return
+	}
+	reader := w.reader
+	w.reader = nil
+	w.wg.Go(func() { _ = reader.Close() })
+}
+
+// commit commits next, and tries again until that succeeds or the generation is over.
+// False: it is over.
+func (w *worker) commit(ctx context.Context) bool {
+	offsets := map[string]map[int]int64{w.o.Topic: {w.partition: w.next}}
+	return w.retry(ctx, "commit the offset", func(context.Context) error {
+		err := w.gen.CommitOffsets(offsets)
+		if !fenced(err) {
+			return err
+		}
+		w.log.Info("the generation was over before a commit: the records come again",
+			zap.Int("partition", w.partition), zap.Int64("offset", w.next), zap.Error(err))
+		w.cancel()
+		return nil
+	}) && ctx.Err() == nil
+}
+
+// fenced reports whether err says that the coordinator has gone on to another generation.
+func fenced(err error) bool {
+	return errors.Is(err, kafka.IllegalGeneration) || errors.Is(err, kafka.UnknownMemberId) ||
+		errors.Is(err, kafka.RebalanceInProgress)
+}
