@@ -154,8 +154,10 @@ func kind(node ast.Node) string {
 		return "text"
 	case *ast.IntegerNode:
 		return "a whole number"
-	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+	case *ast.FloatNode:
 		return "a number with a fraction"
+	case *ast.InfinityNode, *ast.NanNode:
+		return "infinity or not-a-number"
 	case *ast.BoolNode:
 		return "true or false"
 	case *ast.SequenceNode:

@@ -1,0 +1,187 @@
+package apps
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/tidegate/tidegate/internal/reload"
+	"github.com/tidegate/tidegate/schema"
+)
+
+// Options say how the file is read.
+type Options struct {
+	// ResolveTokens reads the tokens' files and environment variables. Only the gateway
+	// does; without it tokens are checked as far as they are written.
+	ResolveTokens bool
+
+	// LookupEnv and ReadFile replace os.LookupEnv and the reading of token files; nil: the
+	// real ones.
+	LookupEnv func(name string) (string, bool)
+	ReadFile  func(path string) ([]byte, error)
+}
+
+// Parser returns the function that reads apps.yaml. What it returns beside errors has
+// nothing but the names of the token files, so that these are watched until they are good.
+func Parser(o Options) reload.Parse[*Snapshot] {
+	return func(data []byte) (*Snapshot, reload.Problems) { return parse(data, o) }
+}
+
+func parse(data []byte, o Options) (*Snapshot, reload.Problems) {
+	var f file
+	doc, problems := reload.Decode(data, &f)
+	if f == (file{}) && problems.Errors() != nil {
+		return new(Snapshot), problems // nothing could be read: that apps is missing is no news
+	}
+	r := newReader(doc, problems, o)
+	snapshot := r.snapshot(&f)
+	slices.SortStableFunc(r.problems, func(a, b reload.Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	return snapshot, r.problems
+}
+
+// reader turns the file as it is written into a snapshot and collects what is wrong.
+type reader struct {
+	doc      *reload.Document
+	problems reload.Problems
+	reported map[reload.Pos]bool // where the errors in problems stand
+	resolve  *resolver
+	zones    zones
+	lines    map[int64]int // sdk_app_id -> line where it stands first
+	badSteps bool          // the file's own defaults are wrong: apps need not repeat it
+}
+
+func newReader(doc *reload.Document, problems reload.Problems, o Options) *reader {
+	r := &reader{
+		doc: doc, problems: problems, reported: make(map[reload.Pos]bool),
+		resolve: newResolver(o), zones: make(zones), lines: make(map[int64]int),
+	}
+	for _, p := range problems.Errors() {
+		r.reported[reload.Pos{Line: p.Line, Column: p.Column}] = true
+	}
+	return r
+}
+
+func (r *reader) snapshot(f *file) *Snapshot {
+	s := &Snapshot{byID: make(map[int64]*App), defaults: defaults}
+	s.defaults.zone = r.zones.mustLoad(defaults.zoneName)
+	if f.Defaults != nil {
+		s.defaults = r.settings(f.Defaults, s.defaults, "defaults")
+	}
+	if f.Apps == nil {
+		r.missing(nil, "apps", `write apps: and one "- sdk_app_id: 1400000001" per app, or apps: []`)
+		return s
+	}
+	for i := range *f.Apps {
+		app := r.app(&(*f.Apps)[i], i, s.defaults)
+		s.byID[app.ID] = app
+		s.ordered = append(s.ordered, app)
+		if len(app.Tokens) == 0 {
+			s.unsigned++
+		}
+	}
+	s.files = r.resolve.files
+	return s
+}
+
+// app reads one app. A wrong one is returned all the same: its snapshot is not used.
+func (r *reader) app(a *fileApp, i int, d settings) *App {
+	at := []any{"apps", i}
+	s := r.settings(a.settings(), d, at...)
+	app := &App{
+		Owner: a.Owner, Tier: a.Tier, Zone: s.zone, ZoneName: s.zoneName,
+		Steps: s.steps, RateLimit: s.rate, Registered: true,
+	}
+	app.ID = r.id(a.ID, at)
+	app.Name = r.name(a.Name, at)
+	if a.Site != nil {
+		app.Site = *a.Site
+		if app.Site != "cn" && app.Site != "intl" {
+			r.wrong(with(at, "site"), "want cn or intl")
+		}
+	}
+	for j, text := range a.Tokens {
+		token, err := r.resolve.token(text)
+		if err != nil {
+			r.wrong(with(at, "tokens", j), "%v", err)
+		}
+		if slices.Index(a.Tokens, text) < j {
+			r.wrong(with(at, "tokens", j), "the same token stands twice; keep one")
+		}
+		app.Tokens = append(app.Tokens, token)
+	}
+	return app
+}
+
+func (r *reader) id(id *int64, app []any) int64 {
+	at := with(app, "sdk_app_id")
+	switch {
+	case id == nil:
+		r.missing(app, "sdk_app_id", "write the app's SDKAppID, such as sdk_app_id: 1400000001")
+		return 0
+	case *id < 1 || *id > schema.MaxAppID:
+		r.wrong(at, "want a whole number from 1 to %d", int64(schema.MaxAppID))
+	case r.lines[*id] != 0:
+		r.wrong(at, "%d stands twice, first in line %d; every app has one entry", *id, r.lines[*id])
+	default:
+		r.lines[*id] = r.doc.At(at...).Line
+	}
+	return *id
+}
+
+func (r *reader) name(name *string, app []any) string {
+	at := with(app, "name")
+	switch {
+	case name == nil:
+		r.missing(app, "name", "write what people call the app, such as name: Harbor Chat")
+		return ""
+	case strings.TrimSpace(*name) == "":
+		r.wrong(at, "is empty; write what people call the app")
+	case strings.ContainsFunc(*name, unicode.IsControl):
+		r.wrong(at, "has a control character or a line break; write one line")
+	}
+	return *name
+}
+
+// wrong reports the value at path, unless something about it was reported already.
+func (r *reader) wrong(path []any, format string, args ...any) {
+	if at := r.doc.At(path...); !r.reported[at] {
+		r.reported[at] = true
+		r.problems.Add(at, "%s: %s", text(path), fmt.Sprintf(format, args...))
+	}
+}
+
+// missing reports a key that parent lacks, unless it is there without a value, or the
+// parent is no mapping, which was reported already.
+func (r *reader) missing(parent []any, key, what string) {
+	at := r.doc.At(parent...)
+	if r.reported[at] || r.reported[r.doc.At(with(parent, key)...)] {
+		return
+	}
+	r.problems.Add(at, "%s is missing; %s", text(with(parent, key)), what)
+}
+
+// with returns path and more steps in a slice of its own.
+func with(path []any, steps ...any) []any { return slices.Concat(path, steps) }
+
+// text writes a path as a person would: apps[3].tokens[0].
+func text(path []any) string {
+	var b strings.Builder
+	for _, step := range path {
+		switch step := step.(type) {
+		case int:
+			fmt.Fprintf(&b, "[%d]", step)
+		case string:
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(step)
+		}
+	}
+	return b.String()
+}
