@@ -1,0 +1,31 @@
+// Package store keeps what the consumer knows: alarms, the state of each app's period,
+// notices, dead letters, and how far each partition was saved.
+//
+// Store is one small interface so that a second database can stand beside SQLite; the
+// conformance suite in the tests is what both have to pass. The consumer's pipeline is
+// its only writer:
+//
+//	Begin ─▶ what is there already (Known, Periods, Progress), locked ─▶ Save ─▶ committed
+//	                                                                 └─▶ Rollback
+//
+// # Invariants
+//
+//   - A transaction is all or nothing. When Save returns nil, everything in its Changes
+//     is on disk: the offset of the records is committed to Kafka next, and from then on
+//     the rows are the only trace of them. So SQLite runs with synchronous=FULL; with
+//     NORMAL, the last commits before a power loss would be gone while Kafka goes on
+//     behind them.
+//   - One alarm id is one row, one (app, period, kind, step) one notice, one
+//     (topic, partition, offset, record time) one dead letter, however often they are
+//     saved.
+//   - Begin holds off every other Begin of the same apps until the transaction is over,
+//     and a transaction ends with its context: a worker that lost its partition cannot
+//     write over its successor.
+//   - Migrations only go forward. What a migration makes can be read by the release
+//     before it; a database of a later release than the binary is not written to.
+//
+// # Owners
+//
+// This package owns the database file and its -wal and -shm companions; nothing else
+// opens them, but a second process may read through Open with Options.ReadOnly.
+package store

@@ -1,0 +1,29 @@
+package store
+
+import "errors"
+
+var (
+	// ErrData says that the data itself was refused: a constraint, a type, a size. To
+	// try again is no use. The caller saves the batch in halves until it has the row at
+	// fault alone, and makes a dead letter of that.
+	ErrData = errors.New("the database refused the data")
+
+	// ErrNewer says that the database was made by a later release. The caller stops and
+	// says so; the operator runs that release, or restores a copy from before it.
+	ErrNewer = errors.New("the database was made by a later release than this one")
+
+	// ErrMissing says that there is no database to read at this place: no consumer has
+	// run, or it keeps its rows elsewhere. The caller stops and says so.
+	ErrMissing = errors.New("no database there yet")
+
+	// ErrForeign says that the file holds another program's database. The caller stops
+	// and says so; nothing was changed in it.
+	ErrForeign = errors.New("the file is a database of another program")
+
+	// ErrReadOnly says that a store opened for reading was asked to write: a fault of
+	// the caller.
+	ErrReadOnly = errors.New("the store was opened for reading only")
+
+	// ErrURL says that a --store value cannot be read. The caller stops and says so.
+	ErrURL = errors.New("not a store: want sqlite:PATH, such as sqlite:data/tidegate.db")
+)
