@@ -105,7 +105,7 @@ func Read(path string) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ledger: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	entries, err := decode(file)
 	if err != nil && !errors.Is(err, ErrTorn) {
 		return nil, fmt.Errorf("read ledger %s: %w", path, err)

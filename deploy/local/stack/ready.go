@@ -1,0 +1,79 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	fetchWait = 100 * time.Millisecond // of a reader at the end of a topic
+	pollEvery = 50 * time.Millisecond  // between two questions for readiness
+)
+
+// readyClient asks one question at a time and keeps no connection: a child that was killed
+// is asked anew.
+var readyClient = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// Ready waits until the child says that it is ready. ErrNotReady, with its last answer,
+// when ctx ends; an error that wraps ErrExited when the child ended instead.
+func (c *Child) Ready(ctx context.Context) error {
+	p := c.current()
+	if p == nil {
+		return fmt.Errorf("wait for %s: never started: %w", c.name, ErrState)
+	}
+	if c.ready == "" {
+		return nil
+	}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	last := "no answer yet"
+	for {
+		said, ok := ask(ctx, c.ready)
+		if ok {
+			return nil
+		}
+		if ctx.Err() == nil {
+			last = said
+		}
+		select {
+		case <-tick.C:
+		case <-p.ended:
+			return c.exited(p.err)
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w: %s", c.name, ErrNotReady, last)
+		}
+	}
+}
+
+// ask returns what url answered, and whether that was 200.
+func ask(ctx context.Context, url string) (said string, ok bool) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err.Error(), false
+	}
+	answer, err := readyClient.Do(request)
+	if err != nil {
+		return err.Error(), false
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
+	if err != nil {
+		return err.Error(), false
+	}
+	return answer.Status + " " + strings.TrimSpace(string(text)), answer.StatusCode == http.StatusOK
+}
+
+// freeAddress returns an address of the loopback that nobody listens on at this moment.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
