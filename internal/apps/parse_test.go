@@ -198,10 +198,10 @@ func TestProblems(t *testing.T) {
 		"token as a number": {app + "    tokens: [5]\n", "4:14: apps[0].tokens[0]: want text, have a whole number; put it in quotes"},
 		"token twice":       {app + "    tokens: [\"plain:x\", \"plain:x\"]\n", "4:25: apps[0].tokens[1]: the same token stands twice; keep one"},
 		"app is a number":   {"apps: [5]\n", "1:8: apps[0]: want keys with values, have a whole number"},
-		"everything at once": {"apps:\n  - sdk_app_id: 0\n    nmae: a\n    site: x\n  - sdk_app_id: x\n    name: 5\n    tokens: [abc, \"env:NOPE\"]\n",
+		"everything at once": {"apps:\n  - sdk_app_id: 0\n    naame: a\n    site: x\n  - sdk_app_id: x\n    name: 5\n    tokens: [abc, \"env:NOPE\"]\n",
 			"2:5: apps[0].name is missing; write what people call the app, such as name: Harbor Chat\n" +
 				"2:17: apps[0].sdk_app_id: want a whole number from 1 to 9007199254740991\n" +
-				"3:5: apps[0].nmae: unknown key; did you mean name?\n" +
+				"3:5: apps[0].naame: unknown key; did you mean name?\n" +
 				"4:11: apps[0].site: want cn or intl\n" +
 				"5:17: apps[1].sdk_app_id: want a whole number, have text\n" +
 				"6:11: apps[1].name: want text, have a whole number; put it in quotes\n" +

@@ -22,7 +22,7 @@ func TestTokensNeverPrint(t *testing.T) {
 	if string(app.Tokens[0].Bytes()) != secret {
 		t.Fatal("the token was not resolved")
 	}
-	leaks := []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprint([]byte(secret)), "115 117 112", "0x73, 0x75"}
+	leaks := []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), "[115 117 112", "115 117 112", "0x73, 0x75"}
 	var unexported = struct{ hidden Token }{app.Tokens[0]}
 	for name, value := range map[string]any{
 		"token": app.Tokens[0], "pointer": &app.Tokens[0], "list": app.Tokens, "app": app, "app by value": *app, "snapshot": s, "unexported field": unexported,

@@ -74,7 +74,7 @@ func TestDecodeGood(t *testing.T) {
 
 func TestDecodeProblems(t *testing.T) {
 	for name, row := range map[string]struct{ in, want string }{
-		"unknown key, near":             {"nmae: x\n", "f:1:1: nmae: unknown key; did you mean name?"},
+		"unknown key, near":             {"naame: x\n", "f:1:1: naame: unknown key; did you mean name?"},
 		"unknown key, far":              {"limit: {zzz: 1}\n", "f:1:9: limit.zzz: unknown key; known here: burst, per_second"},
 		"case differs":                  {"SDK_APP_ID: 5\n", "f:1:1: SDK_APP_ID: unknown key; did you mean sdk_app_id?"},
 		"doubled key":                   {"name: a\non: true\nname: b\n", "f:3:1: name: the key stands twice, first in line 1; keep one"},
@@ -115,7 +115,7 @@ func TestDecodeProblems(t *testing.T) {
 }
 
 func TestOnlyUnknownKeysAreWarnings(t *testing.T) {
-	_, problems := Decode([]byte("nmae: x\nname: 1\nname: 2\n"), new(sample))
+	_, problems := Decode([]byte("naame: x\nname: 1\nname: 2\n"), new(sample))
 	if len(problems.Warnings()) != 1 || problems.Warnings()[0].Line != 1 {
 		t.Errorf("warnings: %v", problems.Warnings())
 	}
