@@ -124,8 +124,9 @@ type Group struct {
 	up       atomic.Bool
 	assigned atomic.Int64 // partitions of the current generation; -1: none yet
 
-	fail context.CancelCauseFunc // set by Run; ends it with an error
-	wg   sync.WaitGroup          // the generation's goroutine and closing readers
+	fail  context.CancelCauseFunc // set by Run; ends it with an error
+	wg    sync.WaitGroup          // the generation's goroutine and closing readers
+	begun bool                    // owned by the generation: this member knew its offsets before
 }
 
 // New returns a Group that is not running. It does not touch the network.

@@ -37,15 +37,15 @@ func (m *monitor) run(ctx context.Context) {
 //
 //   - a log ends before what was handled (the topic was made anew, or a leader lost its
 //     tail): a reader there would wait for ever. The next generation begins within it;
-//   - this leader shared out another number of partitions than there are now: the
-//     library's own watcher takes the number that it sees first for the number that was
-//     shared out, and misses what was added between.
+//   - there are more partitions now than this leader shared out: the library's own
+//     watcher takes the number that it sees first for the number that was shared out, and
+//     misses what was added between.
 func (m *monitor) look(ctx context.Context) error {
 	all, err := m.partitions(ctx)
 	if err != nil {
 		return err
 	}
-	if m.leader && len(all) != m.total {
+	if m.leader && len(all) > m.total { // fewer: the answer is from a cache, seconds old
 		m.log.Info("partitions were added after they were shared out: joining again",
 			zap.Int("shared", m.total), zap.Int("partitions", len(all)))
 		m.cancel()

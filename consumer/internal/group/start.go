@@ -21,7 +21,9 @@ import (
 //  4. no committed offset, StartLatest, and no partition of the topic has one: this is the
 //     group's first assignment. The leader commits the end of every partition, in one
 //     request; other members wait for that commit. So the beginning is a number from then
-//     on, and a restart before the first record skips nothing;
+//     on, and a restart before the first record skips nothing. A member that had an
+//     assignment before knows that this is not the first one: Kafka forgets the commits
+//     of a topic that was deleted, and all records of the new one are new;
 //  5. no committed offset otherwise: at the log's first record.
 //
 // The library hands out -1 or -2 where there is no commit, never an offset.
@@ -35,7 +37,7 @@ func (g *Group) starts(ctx context.Context, gen *kafka.Generation, leader bool) 
 	if len(starts) == 0 {
 		return starts, true
 	}
-	if fresh && g.o.Start == StartLatest && !g.startLatest(ctx, gen, leader, starts) {
+	if fresh && !g.begin(ctx, gen, leader, starts) {
 		return nil, false
 	}
 	for p, offset := range starts {
@@ -45,16 +47,18 @@ func (g *Group) starts(ctx context.Context, gen *kafka.Generation, leader bool) 
 		}
 		starts[p] = start
 	}
+	g.begun = true
 	return starts, true
 }
 
-// startLatest does step 4 of starts: it fills in the numbers of partitions that have one
-// afterwards. False: ctx ended.
-func (g *Group) startLatest(ctx context.Context, gen *kafka.Generation, leader bool, starts map[int]int64) bool {
+// begin does step 4 of starts: it fills in the numbers of partitions that have one
+// afterwards. It asks for the commits itself, because the library takes any partition that
+// is not in its answer for one without a commit. False: ctx ended.
+func (g *Group) begin(ctx context.Context, gen *kafka.Generation, leader bool, starts map[int]int64) bool {
 	for {
 		var all []int
 		var committed map[int]int64
-		if !g.retry(ctx, "look for the group's first commit", func(ctx context.Context) (err error) {
+		if !g.retry(ctx, "look for the group's commits", func(ctx context.Context) (err error) {
 			if all, err = g.partitions(ctx); err == nil {
 				committed, err = g.committed(ctx, all)
 			}
@@ -62,22 +66,22 @@ func (g *Group) startLatest(ctx context.Context, gen *kafka.Generation, leader b
 		}) {
 			return false
 		}
-		switch {
-		case len(committed) > 0:
+		if len(committed) > 0 || g.o.Start != StartLatest || g.begun {
 			for p := range starts {
 				if offset, ok := committed[p]; ok && starts[p] < 0 {
 					starts[p] = offset
 				}
 			}
 			return true
-		case leader:
-			if !g.retry(ctx, "commit the group's beginning", func(ctx context.Context) error {
-				return g.commitEnds(ctx, gen, all)
-			}) {
-				return false
-			}
-		default:
+		}
+		if !leader {
 			pause(ctx, g.o.Heartbeat/2)
+			continue
+		}
+		if !g.retry(ctx, "commit the group's beginning", func(ctx context.Context) error {
+			return g.commitEnds(ctx, gen, all)
+		}) {
+			return false
 		}
 	}
 }
