@@ -1,0 +1,2 @@
+// Package journal.
+package journal

@@ -1,0 +1,142 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
+)
+
+// errBudgetUsed is why no spare is made although the device may have room.
+var errBudgetUsed = errors.New("the budget is used up")
+
+// makeSpares keeps one spare ready, and the ballast. The result, good or bad, is told to
+// a committer that waits.
+func (j *Journal) makeSpares() {
+	j.segMu.Lock()
+	need := len(j.spares) == 0
+	size, allowed := j.sizes.segment, j.segBytes+j.spareBytes+j.sizes.segment <= j.maxBytes
+	hungry := j.hungry
+	j.segMu.Unlock()
+	if !need {
+		j.keeper.makeBallast(j)
+		return
+	}
+	sp, err := spare{}, errBudgetUsed
+	if allowed {
+		sp, err = j.makeSpare(size)
+	}
+	j.segMu.Lock()
+	defer j.segMu.Unlock()
+	switch {
+	case err == nil:
+		j.spares = append(j.spares, sp)
+		j.spareBytes += sp.size
+		j.spaceErr = nil
+	case errors.Is(err, errStopping):
+	case errors.Is(err, errBudgetUsed):
+		// Not the device's fault: Append's arithmetic knows the budget. A committer comes
+		// here only when a pinned or failing segment could not be freed.
+		j.spaceErr = nil
+		if hungry {
+			j.spaceErr = err
+		}
+	default:
+		if j.spaceErr == nil {
+			j.keeper.complain(j, fmt.Errorf("make a spare segment of %d bytes: %w", size, err))
+		}
+		j.spaceErr = err
+	}
+	j.tellSpare()
+	j.updateRoom()
+}
+
+// errStopping ends the making of a spare at Close.
+var errStopping = errors.New("journal is closing")
+
+// makeSpare writes a file full of zeros and syncs it, a chunk at a time with pauses, so
+// that it hardly delays the batches that are synced meanwhile.
+func (j *Journal) makeSpare(size int64) (spare, error) {
+	name := fmt.Sprintf("%016x%s", randomUint64(), spareSuffix)
+	tmp := name + tmpSuffix
+	f, err := j.fs.Create(j.path(tmp))
+	if err != nil {
+		return spare{}, err
+	}
+	if err = errors.Join(j.fillZeros(f, size, true), f.Close()); err == nil {
+		err = j.fs.Rename(j.path(tmp), j.path(name))
+	}
+	if err != nil {
+		_ = j.fs.Remove(j.path(tmp)) // give the space back; Open removes it otherwise
+		return spare{}, err
+	}
+	return spare{name: name, size: size}, nil
+}
+
+// fillZeros writes size zeros. gentle: with pauses, until somebody waits.
+func (j *Journal) fillZeros(f vfs.File, size int64, gentle bool) error {
+	if j.keeper.zeros == nil {
+		j.keeper.zeros = make([]byte, zeroChunk)
+	}
+	for off := int64(0); off < size; off += zeroChunk {
+		n := min(zeroChunk, size-off)
+		if _, err := f.WriteAt(j.keeper.zeros[:n], off); err != nil {
+			return err
+		}
+		if err := f.Fdatasync(); err != nil {
+			return err
+		}
+		if off+n < size && gentle && !j.rest() {
+			return errStopping
+		}
+	}
+	return nil
+}
+
+// rest pauses between two chunks unless the committer waits. False: Close began.
+func (j *Journal) rest() bool {
+	j.segMu.Lock()
+	hungry := j.hungry
+	j.segMu.Unlock()
+	pause := zeroPause
+	if hungry {
+		pause = 0
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-j.stopKeeper:
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// makeBallast makes the file whose removal keeps a full device usable for the checkpoint
+// and for what recovery rewrites.
+func (k *keeper) makeBallast(j *Journal) {
+	if k.ballast {
+		return
+	}
+	size := j.sizes.batch + 4*slotBytes
+	if free, err := j.fs.Free(j.dir); err != nil || free < 2*size {
+		return // full right now: it would be taken away again
+	}
+	f, err := j.fs.Create(j.path(ballastName + tmpSuffix))
+	if err != nil {
+		return
+	}
+	if err = errors.Join(j.fillZeros(f, size, false), f.Close()); err == nil {
+		err = j.fs.Rename(j.path(ballastName+tmpSuffix), j.path(ballastName))
+	}
+	if err == nil {
+		err = j.fs.SyncDir(j.dir)
+	}
+	if err != nil {
+		_ = j.fs.Remove(j.path(ballastName + tmpSuffix)) // the next try makes it anew
+		k.complain(j, fmt.Errorf("make the ballast: %w", err))
+		return
+	}
+	k.ballast = true
+}
