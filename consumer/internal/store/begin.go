@@ -119,7 +119,12 @@ func (t *sqliteTx) Known() map[string]Saved { return t.known }
 func (t *sqliteTx) Periods() map[int64]quota.Period { return t.periods }
 
 // Progress returns how far the partition was saved; see Tx.
-func (t *sqliteTx) Progress() (Progress, bool) { return t.progress, t.hasProgress }
+func (t *sqliteTx) Progress() (Progress, bool) {
+	if !t.hasProgress {
+		return Progress{}, false
+	}
+	return t.progress, true
+}
 
 // Rollback ends the transaction; see Tx. There is nothing to do about an error: what was
 // not committed is gone with the connection, too.

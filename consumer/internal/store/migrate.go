@@ -73,8 +73,8 @@ func parseMigration(file, text string) (migration, error) {
 	if err != nil {
 		return migration{}, fmt.Errorf("compatible: %w", err)
 	}
-	if compatible < 1 || compatible > version {
-		return migration{}, fmt.Errorf("compatible with %d: want 1 to %d", compatible, version)
+	if before := max(1, version-1); compatible < 1 || compatible > before {
+		return migration{}, fmt.Errorf("compatible with %d: want 1 to %d", compatible, before)
 	}
 	return migration{version: version, compatible: compatible, name: name, sql: text}, nil
 }

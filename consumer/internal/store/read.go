@@ -126,8 +126,8 @@ func scanNotice(rows *sql.Rows) (n Notice, err error) {
 // DeadLetters yields dead letters; see Store.
 func (s *sqliteStore) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[DeadLetter, error] {
 	selected := selection{
-		columns: "seq, app_id, reason, message, consumer, topic, partition, offset, record_time, key, value, headers, " +
-			"failed_at, replayed_at",
+		columns: "seq, app_id, reason, message, consumer, topic, partition, offset, record_time, key, key IS NULL, " +
+			"value, value IS NULL, headers, failed_at, replayed_at",
 		table: "dead_letter",
 		order: "seq DESC",
 		limit: f.Limit,
@@ -141,17 +141,28 @@ func scanDeadLetter(rows *sql.Rows) (d DeadLetter, err error) {
 	var headers []byte
 	var recorded, failed int64
 	var replayed sql.NullInt64
+	var noKey, noValue bool
 	r := &d.Record
 	err = rows.Scan(&d.ID, &d.AppID, &d.Reason, &d.Message, &d.Group, &r.Topic, &r.Partition, &r.Offset, &recorded,
-		&r.Key, &r.Value, &headers, &failed, &replayed)
+		&r.Key, &noKey, &r.Value, &noValue, &headers, &failed, &replayed)
 	if err != nil {
 		return d, err
 	}
+	r.Key, r.Value = orNull(r.Key, noKey), orNull(r.Value, noValue)
 	r.Time = time.UnixMilli(recorded).UTC()
 	d.FailedAt = time.UnixMilli(failed).UTC()
 	d.ReplayedAt = optionalTime(replayed)
 	r.Headers, err = parseHeaders(headers)
 	return d, err
+}
+
+// orNull returns a column's bytes: null and empty are two things in Kafka, but not in what
+// the driver reads.
+func orNull(b []byte, null bool) []byte {
+	if b == nil && !null {
+		return []byte{}
+	}
+	return b
 }
 
 // optionalTime returns the time of a column that can be null, then the zero time.

@@ -29,6 +29,9 @@ func (t *sqliteTx) Save(ctx context.Context, c Changes) error {
 		if err := step.run(ctx, &c); err != nil {
 			return fmt.Errorf("save %s: %w", step.name, classify(err))
 		}
+		if t.s.o.onStep != nil {
+			t.s.o.onStep(step.name)
+		}
 	}
 	if err := t.tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", classify(err))

@@ -151,4 +151,6 @@ type Options struct {
 	DeadLetterBytes int64            // what all dead letters may hold together, then the oldest go; 0: DefaultDeadLetterBytes
 	Log             *zap.Logger      // nil: silent
 	Now             func() time.Time // nil: time.Now
+
+	onStep func(step string) // tests look at the database between the steps of Save
 }
