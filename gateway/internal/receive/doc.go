@@ -1,0 +1,68 @@
+// Package receive is HTTP in: it takes the vendor's callbacks, makes them entries of the
+// journal, and answers.
+//
+// What it promises:
+//
+//   - A callback is answered 200 only when it was dropped by its route or when the journal
+//     reached the route's ack level. Every other answer is a refusal: one row of the table
+//     in refusal.go, which is the only place that knows status codes. Every answer is JSON
+//     with the vendor's envelope, and no text of an internal error is in it.
+//   - A refusal is either *not taken*, and then the callback never comes, or *not
+//     confirmed*, and then it was appended and may still come, once. They have different
+//     ErrorCodes.
+//   - An accepted callback costs no allocation: the query is parsed in place, the app is
+//     looked up in an immutable map, and the one copy of the bytes is the one into the
+//     journal.
+//   - What an app sends can cost another app nothing but its share of the processor:
+//     rates are per app, every table is bounded, and the last tenth of the in-flight cap
+//     (as of the journal's budget) is for routes with reserve, that is the quota alarm's.
+//   - No Sign, token, query string or body is logged, counted, or shown on /apps.
+//
+// The stages of one callback, each in the file of its name:
+//
+//	handler.go       the order of the stages, and the answer
+//	parse.go         request line and query -> schema.Callback, views only
+//	authenticate.go  Sign and RequestTime against the app's tokens
+//	routes.go        command and app -> topic, ack level, static answer, or drop
+//	limit.go         the app's token buckets; the in-flight cap
+//	refusal.go       what is answered when none of them let it pass
+//
+// # Refusals
+//
+// ErrorCode, HTTP status and reason (the metrics' label and the word on /apps). The numbers
+// are part of the contract with those who read answers: they never change their meaning, and
+// new ones are added at the end.
+//
+//	 1  405  method             not POST
+//	 2  404  path               not the path of --path
+//	 3  400  http               the request is not HTTP as we take it
+//	 4  408  timeout            the request was not there in time
+//	 5  431  header_size        request line and headers are too large
+//	 6  413  body_size          the body is larger than --max-body-bytes
+//	 7  400  query              NUL, control bytes, invalid UTF-8 or bad percent-encoding; a doubled Sign or RequestTime
+//	 8  400  app_missing        no SdkAppid
+//	 9  400  app_doubled        more than one SdkAppid
+//	10  400  app_malformed      SdkAppid is no positive integer of at most 2^53-1
+//	11  400  command_missing    no CallbackCommand
+//	12  400  command_doubled    more than one CallbackCommand
+//	13  400  command_malformed  CallbackCommand is not 1 to 128 of A-Z a-z 0-9 . _ -
+//	14  400  body_empty         no body
+//	15  401  sign_missing       the app has tokens, and Sign or RequestTime is missing
+//	16  401  sign_wrong         Sign matches none of the app's tokens
+//	17  401  request_time       Sign is right, RequestTime is outside --request-time-window
+//	18  403  app_unknown        SdkAppid is not one of ours
+//	19  429  rate               the app is over its rate
+//	20  503  journal_full       not taken: the journal cannot take it
+//	21  503  busy               not taken: too many callbacks in flight
+//	22  503  parked_full        not taken: the topic refuses, and what is parked for it has no room
+//	23  503  draining           not taken: this gateway is stopping
+//	24  503  connections        not taken: too many connections
+//	25  503  not_confirmed      not confirmed: appended, but the ack level was not reached in time
+//	26  503  parked             not confirmed: the topic refuses; the callback is kept and comes later
+//
+// Who owns what: fasthttp owns the RequestCtx and with it every view until the handler
+// returns, and the handler returns only after the journal has copied and answered; a pooled
+// request owns the scratch that decoded parameters live in; Routes and the apps' snapshot
+// are immutable and shared; the per-app state (buckets, counters, last refusals) belongs to
+// the Receiver and survives a reload of the apps file.
+package receive

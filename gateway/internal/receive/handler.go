@@ -1,0 +1,261 @@
+package receive
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"github.com/tidegate/tidegate/gateway/internal/entry"
+	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/schema"
+)
+
+// request is one callback on its way through the stages. It is pooled: it owns the buffers
+// that parsing needs and the function that the journal calls.
+type request struct {
+	query    query
+	callback schema.Callback
+	topic    string
+	scratch  []byte
+	now      time.Time // when the request was complete
+
+	// fill appends the entry's payload, see journal.Append. It is made once with the
+	// request, because a closure made per callback would be an allocation per callback.
+	fill func(dst []byte) []byte
+
+	account  account   // of the app; the zero account until one is known
+	decision *decision // of the route; nil until there is one
+	retry    int       // seconds for Retry-After, where a stage knows them
+}
+
+func (r *Receiver) newRequest() any {
+	q := new(request)
+	q.fill = func(dst []byte) []byte { return entry.Append(dst, q.topic, &q.callback) }
+	return q
+}
+
+// release gives up the views into a request of fasthttp's and puts q back.
+func (r *Receiver) release(q *request) {
+	q.callback = schema.Callback{}
+	q.account, q.decision, q.topic, q.retry = account{}, nil, "", 0
+	q.query.forget()
+	r.requests.Put(q)
+}
+
+// Handler takes one request and answers it. It is the server's handler, for any number of
+// goroutines. It returns when the answer is decided: at ack level disk or broker it waits
+// for the journal, which bounds the waiting.
+func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
+	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
+	q.now = r.now(ctx)
+	result := r.serve(ctx, q)
+	r.count(ctx, q, result)
+	switch result {
+	case outcomeAccepted, outcomeDropped:
+		answer(ctx, q.decision.Answer)
+	default:
+		answerRefusal(ctx, refusal(result), q.retry)
+	}
+	r.release(q)
+}
+
+// serve takes q through the stages and returns its outcome. What is cheap to see comes
+// first; what names the app comes before what is held against it.
+func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
+	if f := r.parse(ctx, q); f != notRefused {
+		return outcome(f)
+	}
+	if f := r.identify(q); f != notRefused {
+		return outcome(f)
+	}
+	q.decision = r.routes.Get().find(q.query.command, q.query.appID)
+	r.warnBlocking(q)
+	if q.decision.Topic == "" {
+		// No token is taken: what we throw away must not use up the rate of what the
+		// app wants kept.
+		if q.decision.Blocking {
+			r.metrics.blocking.Observe(r.since(q.now).Seconds())
+		}
+		return outcomeDropped
+	}
+	if f := r.limit(q); f != notRefused {
+		return outcome(f)
+	}
+	return outcome(r.keep(ctx, q))
+}
+
+// parse makes a callback of the request: views only.
+func (r *Receiver) parse(ctx *fasthttp.RequestCtx, q *request) refusal {
+	if r.draining.Load() {
+		return refusedDraining
+	}
+	path, rawQuery, ok := splitTarget(ctx.Request.Header.RequestURI())
+	switch {
+	case !ok, smuggles(&ctx.Request.Header):
+		return refusedHTTP
+	case r.path != "" && string(path) != r.path:
+		return refusedPath
+	case !ctx.IsPost():
+		return refusedMethod
+	}
+	if f := q.query.parse(rawQuery); f != notRefused {
+		return f
+	}
+	body := ctx.Request.Body()
+	if len(body) == 0 {
+		return refusedBodyEmpty
+	}
+	q.callback = schema.Callback{
+		Gateway:    r.gateway,
+		AppID:      q.query.appID,
+		Command:    q.query.command,
+		ReceivedAt: q.now.UTC().Truncate(time.Millisecond),
+		Attributes: q.query.attributes,
+		Body:       body,
+	}
+	q.callback.Attributes[schema.AttributeTraceparent] = traceparent(ctx.Request.Header.Peek("Traceparent"))
+	return notRefused
+}
+
+// smuggles says whether a request has both Content-Length and Transfer-Encoding. fasthttp
+// takes the latter and closes the connection, as RFC 9112, 6.3, permits; no honest client
+// sends both, and what stands before us may have taken the former.
+func smuggles(h *fasthttp.RequestHeader) bool {
+	if len(h.Peek("Transfer-Encoding")) == 0 {
+		return false
+	}
+	for line := range bytes.Lines(h.RawHeaders()) {
+		name, _, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(bytes.TrimSpace(name), []byte("Content-Length")) {
+			return true
+		}
+	}
+	return false
+}
+
+// identify finds the app and checks that the callback comes from those who know its token.
+func (r *Receiver) identify(q *request) refusal {
+	acc, ok := r.accounts.find(q.query.appID)
+	if !ok {
+		if !r.acceptUnknown {
+			return refusedAppUnknown
+		}
+		acc = r.accounts.accept(q.query.appID)
+	}
+	q.account = acc
+	p, buf, f := authenticate(acc.app, &q.query, q.now, r.window, q.scratch)
+	q.scratch = buf
+	q.callback.Authenticated = p.by
+	if p.position != noPosition {
+		acc.ledger.match(p.position, q.now)
+		if p.timed {
+			r.metrics.clockSkew.Set(p.skew.Seconds())
+		}
+	}
+	return f
+}
+
+// limit takes a token from the app's bucket of this command.
+func (r *Receiver) limit(q *request) refusal {
+	b, rate := &q.account.ledger.others, q.account.app.RateLimit
+	if isAlarm(q.query.command) {
+		b, rate = &q.account.ledger.alarms, r.alarmRate
+	}
+	wait, ok := b.take(int64(q.now.Sub(r.started)), rate)
+	if !ok {
+		q.retry = retrySeconds(wait)
+		return refusedRate
+	}
+	return notRefused
+}
+
+// keep appends the callback and waits for its ack level.
+func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) refusal {
+	d := q.decision
+	q.topic = d.Topic
+	if r.topicFull != nil && r.topicFull(d.Topic) {
+		return refusedParkedFull
+	}
+	if !r.inFlight.enter(d.Reserve) {
+		return refusedBusy
+	}
+	defer r.inFlight.leave()
+	ticket, err := r.journal.Append(d.Reserve, q.fill)
+	if err != nil {
+		return r.notTaken(err)
+	}
+	err = r.journal.Wait(ticket, d.Ack)
+	r.metrics.answered(d, r.since(q.now))
+	switch {
+	case err == nil:
+		return notRefused
+	case errors.Is(err, journal.ErrParked):
+		return unconfirmedParked
+	default:
+		// Whatever went wrong, the entry is in the journal's hands and may come.
+		return unconfirmed
+	}
+}
+
+// notTaken is the refusal for an error of Append.
+func (r *Receiver) notTaken(err error) refusal {
+	switch {
+	case errors.Is(err, journal.ErrBusy):
+		return refusedBusy
+	case errors.Is(err, journal.ErrFull):
+		return refusedJournalFull
+	case errors.Is(err, journal.ErrTooLarge):
+		return refusedBodySize
+	case errors.Is(err, journal.ErrClosed):
+		return refusedDraining
+	}
+	r.log.Error("journal refused an entry for an unknown reason", zap.Error(err))
+	return refusedJournalFull
+}
+
+// count notes the outcome, once per answer: in the metrics, in the app's ledger, and where
+// it is a refusal in the list of the last ones.
+func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
+	r.metrics.outcomes[result].Inc()
+	l := q.account.ledger
+	if l == nil {
+		l = r.ledgerOf(q)
+	}
+	l.outcomes[result].Add(1)
+	if result == outcomeAccepted || result == outcomeDropped {
+		l.last.Store(q.now.UnixMilli())
+		return
+	}
+	l.refuse(refusal(result), q.now, q.query.appID, sourceOf(ctx), q.query.command)
+}
+
+// warnBlocking says once per blocking command that our OK approves what it asks about.
+func (r *Receiver) warnBlocking(q *request) {
+	d := q.decision
+	if d.Blocking && !d.Static && !d.warned.Load() && d.warned.CompareAndSwap(false, true) {
+		r.log.Warn("blocking callback is answered OK, which allows what it asks about; its route has no answer of its own",
+			zap.ByteString("command", q.query.command), zap.Int64("sdk_app_id", q.query.appID))
+	}
+}
+
+// ledgerOf returns the ledger for a request that was refused before its app was found:
+// that of the app it names where it is one of ours, for its owner looks there.
+func (r *Receiver) ledgerOf(q *request) *ledger {
+	if acc, ok := r.accounts.find(q.query.appID); ok {
+		return acc.ledger
+	}
+	return &r.accounts.nobody
+}
+
+// sourceOf returns the address that the connection came from.
+func sourceOf(ctx *fasthttp.RequestCtx) netip.Addr {
+	if addr, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
+		return addr.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,338 @@
+package receive
+
+import (
+	"bytes"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/tidegate/tidegate/schema"
+)
+
+// maxCommand is the longest CallbackCommand that is taken, in bytes. The longest known one
+// has 47.
+const maxCommand = 128
+
+// The query parameters, exactly so spelled (trtc.io/document/34354).
+const (
+	parameterApp         = "SdkAppid"
+	parameterCommand     = "CallbackCommand"
+	parameterContentType = "contenttype"
+	parameterClientIP    = "ClientIP"
+	parameterOptPlatform = "OptPlatform"
+	parameterRequestTime = "RequestTime"
+	parameterSign        = "Sign"
+)
+
+// splitTarget cuts a request target into path and query, both as sent. ok is false where
+// the target is neither a path nor an absolute URL (RFC 9112, 3.2), or holds a fragment,
+// which no client may send.
+func splitTarget(target []byte) (path, query []byte, ok bool) {
+	if bytes.IndexByte(target, '#') >= 0 {
+		return nil, nil, false
+	}
+	if len(target) == 0 || target[0] != '/' {
+		_, rest, absolute := bytes.Cut(target, []byte("://"))
+		if !absolute {
+			return nil, nil, false
+		}
+		end := bytes.IndexAny(rest, "/?")
+		if end < 0 {
+			return nil, nil, true
+		}
+		target = rest[end:]
+	}
+	path, query, _ = bytes.Cut(target, []byte("?"))
+	return path, query, true
+}
+
+// query is a parsed query string. Its slices are views into the string or, where a value
+// was percent-encoded, into scratch: they live until the next parse. It is for one
+// goroutine at a time and is kept for its buffers.
+type query struct {
+	appID      int64             // of the first SdkAppid, 0 where it is malformed: known even when the query is refused
+	validApp   bool              // appID is one
+	command    []byte            // of the first CallbackCommand, as sent
+	attributes schema.Attributes // those that come from the URL; nil where absent or empty
+	sign       []byte            // nil where absent
+	encoded    bool              // there is percent-encoding, or a plus sign, somewhere
+	seen       uint8             // bits of the parameters that may be there only once
+
+	scratch []byte // decoded names and values; never grows while views into it exist
+	other   []byte // every other parameter, as sent
+}
+
+// Bits of query.seen.
+const (
+	seenApp uint8 = 1 << iota
+	seenCommand
+	seenRequestTime
+	seenSign
+)
+
+// parse reads raw, a query string as sent, and allocates only while its buffers grow to the
+// longest query. It is stricter than net/url: what is ambiguous is refused, never guessed.
+func (q *query) parse(raw []byte) refusal {
+	q.forget()
+	q.scratch, q.other = slices.Grow(q.scratch, len(raw)), slices.Grow(q.other, len(raw))
+	var ok bool
+	if q.encoded, ok = scanQuery(raw); !ok {
+		return refusedQuery
+	}
+	for len(raw) > 0 {
+		pair := raw
+		if i := bytes.IndexByte(raw, '&'); i >= 0 {
+			pair, raw = raw[:i], raw[i+1:]
+		} else {
+			raw = nil
+		}
+		if f := q.pair(pair); f != notRefused {
+			return f
+		}
+	}
+	if len(q.other) > 0 {
+		q.attributes[schema.AttributeQuery] = q.other
+	}
+	return q.check()
+}
+
+// forget drops all views and keeps the buffers.
+func (q *query) forget() { *q = query{scratch: q.scratch[:0], other: q.other[:0]} }
+
+// pair takes one name=value.
+func (q *query) pair(pair []byte) refusal {
+	if len(pair) == 0 {
+		return notRefused
+	}
+	rawName, rawValue := pair, []byte(nil)
+	if i := bytes.IndexByte(pair, '='); i >= 0 {
+		rawName, rawValue = pair[:i], pair[i+1:]
+	}
+	name, ok := q.decode(rawName)
+	if !ok {
+		return refusedQuery
+	}
+	value, ok := q.decode(rawValue)
+	if !ok {
+		return refusedQuery
+	}
+	switch string(name) {
+	case parameterApp:
+		if q.seen&seenApp == 0 {
+			q.appID, q.validApp = parseAppID(value)
+		}
+		return q.once(seenApp, refusedAppDoubled)
+	case parameterCommand:
+		if q.seen&seenCommand == 0 {
+			q.command = value
+		}
+		return q.once(seenCommand, refusedCommandDoubled)
+	case parameterSign:
+		q.sign = value
+		return q.once(seenSign, refusedQuery)
+	case parameterRequestTime:
+		if f := q.once(seenRequestTime, refusedQuery); f != notRefused {
+			return f
+		}
+		return q.attribute(schema.AttributeRequestTime, pair, value)
+	case parameterContentType:
+		return q.attribute(schema.AttributeContentType, pair, value)
+	case parameterClientIP:
+		return q.attribute(schema.AttributeClientIP, pair, value)
+	case parameterOptPlatform:
+		return q.attribute(schema.AttributeOptPlatform, pair, value)
+	}
+	// A front end that changes the case of names must not make us keep a Sign.
+	if !bytes.EqualFold(name, []byte(parameterSign)) {
+		q.keep(pair)
+	}
+	return notRefused
+}
+
+// once notes that a parameter is there, and refuses its second time.
+func (q *query) once(bit uint8, doubled refusal) refusal {
+	if q.seen&bit != 0 {
+		return doubled
+	}
+	q.seen |= bit
+	return notRefused
+}
+
+// attribute keeps the first value of an optional parameter; any further one is kept as it
+// was sent, with the parameters that we do not know.
+func (q *query) attribute(a schema.Attribute, pair, value []byte) refusal {
+	for _, c := range value {
+		if c < ' ' || c == 0x7f {
+			return refusedQuery // the value becomes a header of the record
+		}
+	}
+	switch {
+	case len(value) == 0:
+	case q.attributes[a] == nil:
+		q.attributes[a] = value
+	default:
+		q.keep(pair)
+	}
+	return notRefused
+}
+
+func (q *query) keep(pair []byte) {
+	if len(q.other) > 0 {
+		q.other = append(q.other, '&')
+	}
+	q.other = append(q.other, pair...)
+}
+
+// check looks at what must be there once all parameters were read.
+func (q *query) check() refusal {
+	if q.seen&seenApp == 0 {
+		return refusedAppMissing
+	}
+	if !q.validApp {
+		return refusedAppMalformed
+	}
+	if q.seen&seenCommand == 0 {
+		return refusedCommandMissing
+	}
+	if !validCommand(q.command) {
+		return refusedCommandMalformed
+	}
+	return notRefused
+}
+
+// decode resolves percent-encoding and plus signs, as application/x-www-form-urlencoded
+// has them. ok is false where the encoding is broken or hides a NUL or invalid UTF-8.
+func (q *query) decode(s []byte) (decoded []byte, ok bool) {
+	if !q.encoded {
+		return s, true
+	}
+	i := bytes.IndexAny(s, "%+")
+	if i < 0 {
+		return s, true
+	}
+	from := len(q.scratch)
+	q.scratch = append(q.scratch, s[:i]...)
+	for ; i < len(s); i++ {
+		c := s[i]
+		switch c {
+		case '+':
+			c = ' '
+		case '%':
+			if i+2 >= len(s) || unhex[s[i+1]] < 0 || unhex[s[i+2]] < 0 {
+				return nil, false
+			}
+			c = byte(unhex[s[i+1]])<<4 | byte(unhex[s[i+2]])
+			i += 2
+		}
+		if c == 0 {
+			return nil, false
+		}
+		q.scratch = append(q.scratch, c)
+	}
+	decoded = q.scratch[from:len(q.scratch):len(q.scratch)]
+	return decoded, utf8.Valid(decoded)
+}
+
+// scanQuery looks at every byte of a query as sent. ok says whether it holds only bytes that
+// may stand there: no controls, no space, no semicolon (which some take for an ampersand),
+// no fragment, valid UTF-8. encoded says whether anything has to be decoded.
+func scanQuery(raw []byte) (encoded, ok bool) {
+	all := byte(0)
+	for _, c := range raw {
+		all |= queryBytes[c]
+	}
+	if all&badByte != 0 || all&wideByte != 0 && !utf8.Valid(raw) {
+		return false, false
+	}
+	return all&encodedByte != 0, true
+}
+
+// What a byte means in a query string as sent.
+const (
+	badByte     = 1 << iota // may not stand there
+	encodedByte             // the value is not the text as it stands
+	wideByte                // part of a character beyond ASCII
+)
+
+// queryBytes says of each byte what it means.
+var queryBytes = func() (table [256]byte) {
+	for c := range table {
+		switch {
+		case c <= ' ', c == 0x7f, c == ';', c == '#':
+			table[c] = badByte
+		case c == '%', c == '+':
+			table[c] = encodedByte
+		case c >= utf8.RuneSelf:
+			table[c] = wideByte
+		}
+	}
+	return table
+}()
+
+// parseAppID reads a SdkAppid: decimal digits without leading zeros, 1 to schema.MaxAppID.
+func parseAppID(s []byte) (int64, bool) {
+	if len(s) == 0 || len(s) > 16 || s[0] == '0' {
+		return 0, false
+	}
+	n := int64(0)
+	for _, c := range s {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, n <= schema.MaxAppID
+}
+
+// validCommand says whether s may be a CallbackCommand: an open set of names, but no text
+// that could do harm in a header, a log line or a page.
+func validCommand(s []byte) bool {
+	if len(s) == 0 || len(s) > maxCommand {
+		return false
+	}
+	for _, c := range s {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// unhex is the value of each hex digit, -1 for any other byte.
+var unhex = func() (table [256]int8) {
+	for i := range table {
+		table[i] = -1
+	}
+	for i, c := range []byte("0123456789abcdef") {
+		table[c] = int8(i)
+	}
+	for i, c := range []byte("ABCDEF") {
+		table[c] = int8(10 + i)
+	}
+	return table
+}()
+
+// traceparentSize is the length of a traceparent of version 00 (W3C Trace Context, 3.2).
+const traceparentSize = 55
+
+// traceparent returns s if it is a trace context that may be passed on, and nil otherwise:
+// whoever sent a broken one still wants the callback delivered.
+func traceparent(s []byte) []byte {
+	if len(s) != traceparentSize {
+		return nil
+	}
+	for i, c := range s {
+		switch i {
+		case 2, 35, 52:
+			if c != '-' {
+				return nil
+			}
+		default:
+			if unhex[c] < 0 || 'A' <= c && c <= 'F' {
+				return nil
+			}
+		}
+	}
+	return s
+}

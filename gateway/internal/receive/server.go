@@ -1,0 +1,191 @@
+package receive
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+)
+
+const (
+	// spareWorkers is by how much fasthttp's own limit of connections is above ours. It
+	// refuses with plain text, so ours has to be reached first; connections that are
+	// being closed still count there.
+	spareWorkers = 1024
+
+	// lingerTime and lingerBytes bound what is read of a request that was refused before
+	// it was read, so that the answer arrives: a close with unread bytes resets the
+	// connection, and with it the answer.
+	lingerTime  = time.Second
+	lingerBytes = 4 << 20
+
+	// Pause after an accept that failed for want of files or memory.
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// newServer returns fasthttp as it may stand on the open internet.
+func (r *Receiver) newServer(o *Options) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:      r.Handler,
+		ErrorHandler: r.handleError,
+		Concurrency:  o.MaxConnections + spareWorkers,
+
+		ReadTimeout:        o.ReadTimeout,
+		WriteTimeout:       o.WriteTimeout,
+		IdleTimeout:        o.IdleTimeout,
+		ReadBufferSize:     o.MaxHeaderBytes,
+		MaxRequestBodySize: o.MaxBodyBytes,
+
+		// The body is taken as it is, whatever it calls itself.
+		DisablePreParseMultipartForm: true,
+
+		// No Server header. Date stays: RFC 9110, 6.6.1, asks for it, and fasthttp
+		// formats it once a second.
+		NoDefaultServerHeader: true,
+		CloseOnShutdown:       true,
+		SecureErrorLogMessage: true,
+		Logger:                serverLog{r.log},
+	}
+}
+
+// handleError answers a request that fasthttp could not read. It is called once, and the
+// connection is closed after it.
+func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
+	f := refusalOf(err)
+	if conn, ok := ctx.Conn().(*conn); ok && f != refusedTimeout {
+		conn.linger.Store(true)
+	}
+	r.metrics.outcomes[f].Inc()
+	nobody := &r.accounts.nobody
+	nobody.outcomes[f].Add(1)
+	nobody.refuse(f, r.now(ctx), 0, sourceOf(ctx), nil)
+	answerRefusal(ctx, f, 0)
+}
+
+// refusalOf is the refusal for an error of reading a request.
+func refusalOf(err error) refusal {
+	if _, small := errors.AsType[*fasthttp.ErrSmallBuffer](err); small {
+		return refusedHeaderSize
+	}
+	if errors.Is(err, fasthttp.ErrBodyTooLarge) {
+		return refusedBodySize
+	}
+	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, os.ErrDeadlineExceeded) || ok && timeout.Timeout() {
+		return refusedTimeout
+	}
+	return refusedHTTP
+}
+
+// serverLog is fasthttp's log. Its arguments may hold parts of a request, query and Sign
+// among them, so that only the constant format is logged.
+type serverLog struct{ log *zap.Logger }
+
+// Printf logs format at level debug: what matters is counted as a refusal.
+func (l serverLog) Printf(format string, _ ...any) {
+	l.log.Debug("http server reports", zap.String("format", format))
+}
+
+// listener accepts connections for the server: not more than there may be, and it goes on
+// when the process has no files left for a while, where fasthttp would give up.
+type listener struct {
+	net.Listener
+	receiver *Receiver
+	refusal  []byte // what a connection too many is told
+
+	closeOnce sync.Once
+	closed    chan struct{}
+}
+
+func newListener(ln net.Listener, r *Receiver) *listener {
+	return &listener{Listener: ln, receiver: r, refusal: rawAnswer(refusedConnections), closed: make(chan struct{})}
+}
+
+// Accept returns the next connection that may be served.
+func (l *listener) Accept() (net.Conn, error) {
+	pause := minAcceptPause
+	for {
+		c, err := l.Listener.Accept()
+		switch {
+		case err == nil && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
+			return &conn{Conn: c}, nil
+		case err == nil:
+			l.refuse(c)
+		case !passing(err):
+			return nil, err
+		default:
+			l.receiver.log.Warn("connection cannot be accepted, trying again", zap.Error(err), zap.Duration("pause", pause))
+			if !l.wait(pause) {
+				return nil, net.ErrClosed
+			}
+			pause = min(2*pause, maxAcceptPause)
+		}
+	}
+}
+
+// refuse tells a connection that it is one too many. It does not wait: the answer fits
+// into the empty send buffer of a new connection.
+func (l *listener) refuse(c net.Conn) {
+	r := l.receiver
+	r.metrics.outcomes[refusedConnections].Inc()
+	r.accounts.nobody.outcomes[refusedConnections].Add(1)
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	_, _ = c.Write(l.refusal)
+	_ = c.Close()
+}
+
+// wait pauses, and returns false when the listener was closed meanwhile.
+func (l *listener) wait(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.closed:
+		return false
+	}
+}
+
+// Close stops accepting.
+func (l *listener) Close() error {
+	l.closeOnce.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// passing says whether an error of accept may be gone the next time: the connection was
+// lost before it was accepted, or files or memory are short.
+func passing(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EINTR,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// conn is one connection of a client.
+type conn struct {
+	net.Conn
+	linger atomic.Bool // there may be unread bytes: see lingerTime
+}
+
+// Close closes the connection; where its request was refused unread, it first says that
+// there will be no more and reads on for a bounded while. It is called by the connection's
+// own goroutine, or for idle connections, which do not linger.
+func (c *conn) Close() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
+		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+		}
+	}
+	return c.Conn.Close()
+}
