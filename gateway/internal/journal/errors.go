@@ -42,6 +42,10 @@ var (
 	// read. Nothing was modified. A newer release is needed.
 	ErrVersion = errors.New("journal: unknown format version")
 
+	// ErrCorrupt is returned by Dump after it skipped entries that cannot be read. The
+	// caller shows what it got, and says to run Verify.
+	ErrCorrupt = errors.New("journal: corrupt entries")
+
 	// ErrBudget is returned by Open when MaxBytes is smaller than MinBytes. The caller stops.
 	ErrBudget = errors.New("journal: budget too small")
 )

@@ -159,7 +159,7 @@ func (j *Journal) open() error {
 
 // load surveys and recovers the directory.
 func (j *Journal) load(began time.Time) error {
-	v, err := look(j.fs, j.dir, j.id, runtime.GOMAXPROCS(0))
+	v, err := look(j.fs, j.dir, j.id, scanOptions{parallel: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return err
 	}

@@ -6,17 +6,23 @@ import (
 	"sync"
 )
 
+// scanOptions say how a survey reads.
+type scanOptions struct {
+	parallel int  // segments read at once
+	whole    bool // also what is settled
+}
+
 // scan reads all segments that may hold unsettled entries, several at once.
-func (v *survey) scan(fsys FS, dir string, parallel int) error {
+func (v *survey) scan(fsys FS, dir string, o scanOptions) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(v.segs))
-	slots := make(chan struct{}, max(1, parallel))
+	slots := make(chan struct{}, max(1, o.parallel))
 	for i, s := range v.segs {
 		last, sealed := v.successor(i)
 		if s.bad != nil {
 			continue
 		}
-		if sealed && v.haveCkpt && last <= v.ckpt.settled {
+		if !o.whole && sealed && v.haveCkpt && last <= v.ckpt.settled {
 			s.skipped, s.last, s.end = true, max(last, s.last), s.limit
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -39,17 +40,9 @@ func (j *Journal) Stats() Stats {
 		Bytes: j.segBytes + j.spareBytes, LimitBytes: j.maxBytes, Segments: len(j.segs),
 		Corruptions: append([]Corruption(nil), j.corruptions...), Err: j.spaceErr,
 	}
-	s.Entries = int64(s.Appended) - int64(s.Settled)
-	keep := j.missing[:0]
-	for _, m := range j.missing {
-		if m.to <= s.Settled {
-			continue
-		}
-		keep = append(keep, m)
-		s.Entries -= int64(min(m.to, s.Appended)) - int64(max(m.from, s.Settled+1)) + 1
-	}
-	j.missing = keep
-	if s.Entries = max(0, s.Entries); s.Entries > 0 {
+	j.missing = slices.DeleteFunc(j.missing, func(r lsnRange) bool { return r.to <= s.Settled })
+	s.Entries = undelivered(s.Settled, s.Appended, j.missing)
+	if s.Entries > 0 {
 		s.OldestUndelivered = j.oldest(s.Settled + 1)
 	}
 	if err := j.writeErr.Load(); err != nil {

@@ -55,6 +55,7 @@ type survey struct {
 	spares   []spare
 	litter   []string // unfinished files and leftovers
 	ballast  bool
+	setAside []string // *.corrupt
 	proven   LSN
 	last     LSN // of the last entry that counts
 	next     LSN // the lowest LSN that no entry can have had, before the jump
@@ -85,7 +86,7 @@ type surveyed struct {
 }
 
 // look surveys dir. Errors: I/O, ErrVersion, ErrForeign.
-func look(fsys FS, dir string, id uint64, maxScan int) (*survey, error) {
+func look(fsys FS, dir string, id uint64, o scanOptions) (*survey, error) {
 	v := &survey{id: id}
 	var err error
 	// The checkpoint comes first: what it says is then a lower bound for what is found.
@@ -101,7 +102,7 @@ func look(fsys FS, dir string, id uint64, maxScan int) (*survey, error) {
 		}
 	}
 	v.link()
-	if err := v.scan(fsys, dir, maxScan); err != nil {
+	if err := v.scan(fsys, dir, o); err != nil {
 		return nil, err
 	}
 	v.judge()
@@ -130,6 +131,8 @@ func (v *survey) list(fsys FS, dir string) error {
 			v.spares = append(v.spares, spare{name: name})
 		case strings.HasSuffix(name, tmpSuffix):
 			v.litter = append(v.litter, name)
+		case strings.HasSuffix(name, corruptSuffix):
+			v.setAside = append(v.setAside, name)
 		case name == ballastName:
 			v.ballast = true
 		}
