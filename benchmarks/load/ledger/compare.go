@@ -33,7 +33,7 @@ func FoundOf(r *schema.Record) Found {
 
 // Answers names the ErrorCodes that decide what may be in Kafka after a refusal.
 type Answers struct {
-	NotConfirmed int // appended, but its ack level was not reached in time: may come, once
+	NotConfirmed []int // with 503: appended, but its ack level was not reached in time: may come, once
 }
 
 // Report is the outcome of a comparison. The counts of entries are by request; a run is
@@ -148,7 +148,7 @@ func (r *Report) classify(e *Entry, found bool, answers Answers) {
 		if found {
 			r.UnansweredFound++
 		}
-	case found && e.Status == 503 && e.Code == answers.NotConfirmed:
+	case found && e.Status == 503 && slices.Contains(answers.NotConfirmed, e.Code):
 		r.NotConfirmedFound++
 	case found:
 		r.Untrue = append(r.Untrue, *e)

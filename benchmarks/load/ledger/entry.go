@@ -14,7 +14,7 @@
 //
 // # What it proves
 //
-// Compare holds a ledger against the records of a topic. Each body is unique within a run,
+// Compare holds a ledger against the records of a topic. An app's bodies differ within a run,
 // so an entry and a record belong together when app and body digest are the same.
 package ledger
 

@@ -257,7 +257,7 @@ func TestCompare(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			report := Compare(test.entries, test.records, Answers{NotConfirmed: notConfirmed}, nil)
+			report := Compare(test.entries, test.records, Answers{NotConfirmed: []int{notConfirmed, 99}}, nil)
 			err := report.Err()
 			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 				t.Errorf("error %v, want %q", err, test.err)
