@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 func TestAsyncAPIHasTheTopics(t *testing.T) {

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 // documentedCallback returns the vendor's documented sample, signed, as the gateway took
@@ -225,6 +226,26 @@ func TestAuthenticatedText(t *testing.T) {
 	for _, text := range []string{"", "Sign", "none ", "signed", "1"} {
 		if a, ok := schema.ParseAuthenticated([]byte(text)); ok || a != schema.AuthenticatedNone {
 			t.Errorf("%q is taken for %v", text, a)
+		}
+	}
+}
+
+func BenchmarkAppendHeaders(b *testing.B) {
+	c := documentedCallback()
+	headers, buf := make([]schema.Header, 0, 32), make([]byte, 0, 512)
+	b.ReportAllocs()
+	for b.Loop() {
+		headers, buf = c.AppendHeaders(headers[:0], buf[:0])
+	}
+}
+
+func BenchmarkParseCallback(b *testing.B) {
+	c := documentedCallback()
+	r := c.Record("im.alarms.raw")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := schema.ParseCallback(&r); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

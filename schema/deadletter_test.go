@@ -3,6 +3,7 @@ package schema_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"reflect"
 	"slices"
@@ -11,8 +12,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 // documentedLetter returns the letter of the documented alarm with a comment in its body.
@@ -119,13 +121,37 @@ func TestDeadRecordThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// recordBytes counts key, value and headers of r.
+// recordBytes returns what r takes as a record batch of its own (KIP-98), stamped a
+// second after the batch's first timestamp.
 func recordBytes(r *schema.Record) int {
-	size := len(r.Key) + len(r.Value)
+	varint := func(n int) int { return len(binary.AppendVarint(nil, int64(n))) }
+	bytesOf := func(n int) int { return varint(n) + n }
+	body := 1 + varint(1000) + varint(0) + bytesOf(len(r.Key)) + bytesOf(len(r.Value)) + varint(len(r.Headers))
 	for _, h := range r.Headers {
-		size += len(h.Key) + len(h.Value)
+		body += bytesOf(len(h.Key)) + bytesOf(len(h.Value))
 	}
-	return size
+	return 61 + bytesOf(body)
+}
+
+// At no limit a letter passes it, but below what its own headers need.
+func TestDeadRecordAtEveryLimit(t *testing.T) {
+	d := documentedLetter()
+	d.Record.Value = bytes.Repeat([]byte("v"), 500)
+	for range 60 {
+		d.Record.Headers = append(d.Record.Headers, schema.Header{Key: "h", Value: bytes.Repeat([]byte("v"), 70)})
+	}
+	smallest := d.DeadRecord("im.alarms.dlq", 0)
+	kept := make(map[bool]int)
+	for limit := range 8000 {
+		r := d.DeadRecord("im.alarms.dlq", limit)
+		if size := recordBytes(&r); size > limit && size != recordBytes(&smallest) {
+			t.Fatalf("record takes %d bytes, the limit is %d", size, limit)
+		}
+		kept[r.Value != nil]++
+	}
+	if len(kept) != 2 {
+		t.Errorf("no limit divides the records that keep their value from the others: %v", kept)
+	}
 }
 
 // Law: a letter passes its limit only where its own headers alone do, and loses nothing
@@ -137,7 +163,7 @@ func TestDeadRecordKeepsToItsLimit(t *testing.T) {
 		limit := rapid.IntRange(0, 6000).Draw(t, "limit")
 		r := d.DeadRecord("im.alarms.dlq", limit)
 
-		const overhead = 400 // generous for the batch and 25 headers
+		const overhead = 400 // more than is set aside for the batch and 25 headers
 		whole := d.DeadRecord("im.alarms.dlq", 1<<30)
 		if !bytes.Equal(whole.Value, d.Record.Value) || !bytes.Equal(whole.Key, d.Record.Key) {
 			t.Fatal("without a limit bytes or key differ")

@@ -7,8 +7,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 // documentedAlarm returns the enriched alarm of the documented callback.

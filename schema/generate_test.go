@@ -5,8 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 // Generators of the contract's values: everything that the types allow, with the edges
@@ -19,9 +20,9 @@ func appIDs() *rapid.Generator[int64] {
 	)
 }
 
-// text draws UTF-8 without NUL, at least min runes long.
-func text(min int) *rapid.Generator[string] {
-	return rapid.Map(rapid.StringN(min, -1, -1), func(s string) string {
+// text draws UTF-8 without NUL, at least that many runes long.
+func text(least int) *rapid.Generator[string] {
+	return rapid.Map(rapid.StringN(least, -1, -1), func(s string) string {
 		return strings.ReplaceAll(s, "\x00", "0")
 	})
 }

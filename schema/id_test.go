@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 func TestCallbackIDText(t *testing.T) {
@@ -36,6 +37,7 @@ func TestWhatIsNoCallbackID(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing":             "",
 		"only a journal":      "9f86d081884c7d65",
+		"another separator":   "9f86d081884c7d65_1",
 		"no number":           "9f86d081884c7d65-",
 		"number 0":            "9f86d081884c7d65-0",
 		"leading zero":        "9f86d081884c7d65-01",
@@ -103,6 +105,9 @@ func TestTimeComesBackFromItsText(t *testing.T) {
 		// Any zone and any part of a millisecond gives the same text.
 		zone := time.FixedZone("", rapid.IntRange(-12*3600, 14*3600).Draw(t, "zone"))
 		text := schema.FormatTime(want.In(zone).Add(time.Duration(rapid.IntRange(0, 999_999).Draw(t, "ns"))))
+		if appended := schema.AppendTime([]byte("at "), want.In(zone)); string(appended) != "at "+text {
+			t.Fatalf("appended is %s, formatted %s", appended, text)
+		}
 		if got, ok := schema.ParseTime([]byte(text)); !ok || !got.Equal(want) || got.Location() != time.UTC {
 			t.Fatalf("%s came back as %s, %v", text, got, ok)
 		}

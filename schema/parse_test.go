@@ -3,9 +3,11 @@ package schema_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/schema"
 )
@@ -80,7 +82,7 @@ func TestParseCallbackNamesWhatIsWrong(t *testing.T) {
 		{"gateway not UTF-8", set("ce_gateway", "g\xff"), `ce_gateway is "g\xff", want a gateway's name`},
 		{"authenticated by what we do not know", set("ce_authenticated", "Sign"), `ce_authenticated is "Sign", want none or sign`},
 		{"a long value is cut", set("ce_authenticated", strings.Repeat("x", 1000)), `ce_authenticated is "` + strings.Repeat("x", 64) + `"... (1000 bytes), want none or sign`},
-		{"several at once, in the contract's order", func(r *schema.Record) {
+		{"several at once, in order", func(r *schema.Record) {
 			set("ce_time", "now")(r)
 			without("content-type")(r)
 			twice("ce_gateway")(r)
@@ -158,14 +160,37 @@ func TestAnAttributeNeverCostsAnAlarm(t *testing.T) {
 
 // A dead letter of a broken record still names what can be read.
 func TestParseCallbackKeepsWhatCouldBeRead(t *testing.T) {
-	c := documentedCallback()
-	r := c.Record("im.alarms.raw")
-	without("ce_time")(&r)
-	got, err := schema.ParseCallback(&r)
-	if err == nil {
-		t.Fatal("no error")
-	}
-	if got.ID != c.ID || got.AppID != c.AppID || string(got.Command) != string(c.Command) || string(got.Body) != string(c.Body) {
-		t.Errorf("what could be read is %+v", got)
+	for _, row := range []struct {
+		name   string
+		change func(*schema.Record)
+		want   func(*schema.Callback)
+	}{
+		{"no time", without("ce_time"), func(c *schema.Callback) { c.ReceivedAt = time.Time{} }},
+		{"no id", without("ce_id"), func(c *schema.Callback) { c.ID = schema.CallbackID{} }},
+		{"no command", without("ce_type"), func(c *schema.Callback) { c.Command = nil }},
+		{"the app only in the source", func(r *schema.Record) {
+			without("ce_subject")(r)
+			key("?")(r)
+		}, func(*schema.Callback) {}},
+		{"the app only in the key", func(r *schema.Record) {
+			without("ce_subject")(r)
+			set("ce_source", "?")(r)
+		}, func(*schema.Callback) {}},
+		{"the app nowhere", func(r *schema.Record) {
+			without("ce_subject")(r)
+			without("ce_source")(r)
+			key("?")(r)
+		}, func(c *schema.Callback) { c.AppID = 0 }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := documentedCallback()
+			r := c.Record("im.alarms.raw")
+			row.change(&r)
+			row.want(&c)
+			got, err := schema.ParseCallback(&r)
+			if err == nil || !reflect.DeepEqual(got, c) {
+				t.Errorf("reads as %+v, %v\nwant     %+v", got, err, c)
+			}
+		})
 	}
 }

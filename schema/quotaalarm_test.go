@@ -7,8 +7,9 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 // body returns a quota alarm as the vendor may write it.
