@@ -14,7 +14,7 @@ var ErrCallbackID = errors.New("not a callback id: want 16 lower-case hex digits
 // contract. The caller makes a dead letter of the record (ReasonBadHeaders) with the
 // error's text as its message.
 type HeaderError struct {
-	Problems []HeaderProblem // in the order of the headers; the key after ce_subject; at least one
+	Problems []HeaderProblem // at least one, in the order of the headers, with ce_subject and the key beside ce_source
 }
 
 // HeaderProblem is one header, or the key, that is missing or wrong.
