@@ -347,3 +347,7 @@ func sign(token, requestTime string) string {
 	sum := sha256.Sum256([]byte(token + requestTime))
 	return hex.EncodeToString(sum[:])
 }
+
+func fixedApps(t testing.TB) *reload.File[*apps.Snapshot] {
+	return reload.Fixed("apps", parseApps(t, testApps))
+}
