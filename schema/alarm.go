@@ -10,10 +10,14 @@ import (
 // QuotaAlarm is the body of Group.CallbackOnDailyGroupQuotaAlarm
 // (vendor: trtc.io/document/57455) after it was checked.
 type QuotaAlarm struct {
-	QuotaUsed int64     // groups created minus dissolved today: can fall, can exceed Quota; >= 0
-	Quota     int64     // the cap per day; >= 1
+	QuotaUsed int64     // groups created minus dissolved today: can fall, can exceed Quota; 0 to MaxQuota
+	Quota     int64     // the cap per day; 1 to MaxQuota
 	EventTime time.Time // UTC, whole milliseconds; zero where the vendor sent none
 }
+
+// MaxQuota is the largest QuotaUsed and Quota that is taken: the largest integer that
+// every JSON reader holds exactly.
+const MaxQuota = 1<<53 - 1
 
 // What is a plausible EventTime in milliseconds: the numbers of 13 digits, September 2001
 // to November 2286. Seconds and microseconds sent by mistake fall outside.

@@ -93,8 +93,8 @@ func callbacks() *rapid.Generator[schema.Callback] {
 func alarms() *rapid.Generator[schema.QuotaAlarm] {
 	return rapid.Custom(func(t *rapid.T) schema.QuotaAlarm {
 		a := schema.QuotaAlarm{
-			QuotaUsed: rapid.OneOf(rapid.Int64Range(0, 50_000), rapid.Int64Range(0, math.MaxInt64)).Draw(t, "used"),
-			Quota:     rapid.OneOf(rapid.Int64Range(1, 50_000), rapid.Int64Range(1, math.MaxInt64)).Draw(t, "quota"),
+			QuotaUsed: rapid.OneOf(rapid.Int64Range(0, 50_000), rapid.Int64Range(0, schema.MaxQuota), rapid.Just[int64](schema.MaxQuota)).Draw(t, "used"),
+			Quota:     rapid.OneOf(rapid.Int64Range(1, 50_000), rapid.Int64Range(1, schema.MaxQuota), rapid.Just[int64](schema.MaxQuota)).Draw(t, "quota"),
 		}
 		if rapid.IntRange(0, 9).Draw(t, "has event time") > 0 {
 			a.EventTime = time.UnixMilli(rapid.Int64Range(schema.MinEventMillis, schema.MaxEventMillis).Draw(t, "event time")).UTC()

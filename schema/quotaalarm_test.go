@@ -35,7 +35,7 @@ func TestQuotaAlarmsAreValid(t *testing.T) {
 	if len(required) != 3 {
 		t.Errorf("required are %v, want all but EventTime", required)
 	}
-	integers := []any{nil, true, "1", json.Number("1.5"), json.Number("-1"), []any{}, map[string]any{}}
+	integers := []any{nil, true, "1", json.Number("1.5"), json.Number("-1"), json.Number(fmt.Sprint(schema.MaxQuota + 1)), []any{}, map[string]any{}}
 	wrong := map[string][]any{
 		"CallbackCommand": {nil, true, json.Number("1"), "", "Group.CallbackAfterCreateGroup", []any{}, map[string]any{}},
 		"QuotaUsed":       integers,
@@ -83,7 +83,8 @@ func TestEventTimeInTheSchema(t *testing.T) {
 		{"a sign", `"+670574414123"`, false},
 		{"negative", `-1670574414123`, false},
 		{"an exponent in a string", `"1670574414e03"`, false},
-		{"leading zeros", `"0670574414123"`, false},
+		{"leading zeros are digits too", `"0001670574414123"`, true},
+		{"leading zeros before too few", `"0670574414123"`, false},
 		{"spaces", `" 670574414123"`, false},
 		{"a line break after it", `"1670574414123\n"`, false},
 		{"empty", `""`, false},

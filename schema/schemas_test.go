@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -302,6 +303,22 @@ func TestConstantsAreTheSame(t *testing.T) {
 		property := document(t, c.file)["properties"].(map[string]any)[c.property].(map[string]any)
 		if property["const"] != c.inGo {
 			t.Errorf("%s of %s is %v, in Go %s", c.property, c.file, property["const"], c.inGo)
+		}
+	}
+	for _, m := range []struct {
+		file, property string
+		inGo           int64
+	}{
+		{"quota-alarm.schema.json", "QuotaUsed", schema.MaxQuota},
+		{"quota-alarm.schema.json", "Quota", schema.MaxQuota},
+		{"enriched-alarm.v1.schema.json", "quota_used", schema.MaxQuota},
+		{"enriched-alarm.v1.schema.json", "quota", schema.MaxQuota},
+		{"enriched-alarm.v1.schema.json", "remaining", schema.MaxQuota},
+		{"enriched-alarm.v1.schema.json", "sdk_app_id", schema.MaxAppID},
+	} {
+		property := document(t, m.file)["properties"].(map[string]any)[m.property].(map[string]any)
+		if property["maximum"] != json.Number(strconv.FormatInt(m.inGo, 10)) {
+			t.Errorf("%s of %s is at most %v, in Go %d", m.property, m.file, property["maximum"], m.inGo)
 		}
 	}
 	if id := document(t, "enriched-alarm.v1.schema.json")["$id"]; id != schema.EnrichedAlarmSchema {
