@@ -83,6 +83,9 @@ func (g *Group) committed(ctx context.Context, partitions []int) (map[int]int64,
 	if err == nil {
 		err = answer.Error
 	}
+	if errors.Is(err, kafka.GroupIdNotFound) {
+		return nil, nil // nobody has joined it yet
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch offsets of group %s: %w", g.o.Group, err)
 	}

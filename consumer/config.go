@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/tidegate/tidegate/consumer/internal/group"
+	"github.com/tidegate/tidegate/internal/kafkaconn"
+	"github.com/tidegate/tidegate/internal/process"
+	"github.com/tidegate/tidegate/schema"
+)
+
+// storeFlags say which database a command is about.
+type storeFlags struct {
+	Store string `name:"store" placeholder:"URL" default:"sqlite:data/tidegate.db" help:"Database of the saved alarms, such as sqlite:PATH; made where it is missing. SQLite serves one consumer, which has all partitions."`
+}
+
+// settings are all flags of run and check. The defaults stand here and nowhere else.
+type settings struct {
+	Group string      `name:"group" placeholder:"NAME" default:"tidegate" help:"Consumer group. Consumers of one group share the work."`
+	Start group.Start `name:"start" enum:"earliest,latest" placeholder:"WHERE" default:"earliest" help:"Where a new group begins: at the earliest record that Kafka has, or at the latest. Partitions added later begin at their beginning."`
+
+	Apps string `name:"apps" required:"" placeholder:"FILE" help:"YAML file with the apps that are ours: the same as the gateway's; tokens are not resolved here. Read again when it changes and on SIGHUP."`
+
+	storeFlags    `embed:""`
+	RetentionDays int `name:"retention-days" placeholder:"DAYS" default:"90" help:"Rows older than this are deleted from the store. 0: never."`
+
+	AdminListen string `name:"admin-listen" placeholder:"HOST:PORT" default:"127.0.0.1:9181" help:"Address of /livez, /readyz and /metrics. It has no authentication: not for the internet."`
+
+	kafkaconn.Flags  `embed:"" group:"Kafka"`
+	process.LogFlags `embed:"" group:"Logs"`
+}
+
+// maxGroupName is Kafka's own limit of a name that it keeps in a topic.
+const maxGroupName = 255
+
+// wrong returns what is wrong with the settings themselves, all at once, one line each.
+// It opens nothing.
+func (s *settings) wrong(needBrokers bool) []error {
+	var errs []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(!isAddress(s.AdminListen), "--admin-listen: want HOST:PORT or :PORT, have %q", s.AdminListen)
+	refuse(s.Group == "" || len(s.Group) > maxGroupName, "--group: want 1 to %d bytes, have %d", maxGroupName, len(s.Group))
+	refuse(s.RetentionDays < 0, "--retention-days: want 0 or more, have %d", s.RetentionDays)
+	refuse(len(s.TopicPrefix) > 200 || !isTopic(s.TopicPrefix), "--topic-prefix: want up to 200 letters, digits, dots, dashes and underscores, have %q", s.TopicPrefix)
+	if err := s.Flags.Check(); err != nil && (needBrokers || !errors.Is(err, kafkaconn.ErrNoBrokers)) {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+func (s *settings) topics() schema.Topics { return schema.NewTopics(s.TopicPrefix) }
+
+func isAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func isTopic(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
+	})
+}
+
+// absolute returns path as an absolute one, or as it is when there is no working directory.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}

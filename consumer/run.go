@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tidegate/tidegate/internal/process"
+)
+
+// stopBudget is the time for all of a stop. A batch that is being handled is given up, and
+// comes again: what takes time is leaving the group and closing the store.
+const stopBudget = 15 * time.Second
+
+// runCommand is the consumer itself.
+type runCommand struct {
+	settings `embed:""`
+}
+
+// Run consumes until a signal comes. A mistake in the settings or the apps file, or a
+// store that cannot be opened, is an error before anything is consumed.
+func (c *runCommand) Run(con *console) error {
+	if errs := c.wrong(true); len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	log, err := c.New(con.stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }()
+	p := process.New(log)
+	if err := open(con.ctx, p, &c.settings, log); err != nil {
+		log.Error("consumer cannot start", zap.Error(err))
+		return fmt.Errorf("start: %w", errors.Join(err, p.Stop(stopBudget)))
+	}
+	return p.Run(con.ctx, stopBudget)
+}
