@@ -1,0 +1,48 @@
+package forward
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are what the forwarder tells. Topics are a closed set: those of the routes.
+type metrics struct {
+	parked    *prometheus.GaugeVec   // by topic
+	delivered *prometheus.CounterVec // by topic
+	refused   *prometheus.CounterVec // by topic
+	delay     prometheus.Histogram
+}
+
+// newMetrics registers the forwarder's metrics with reg, nil leaves them unregistered. up says
+// whether Kafka answers.
+func newMetrics(reg prometheus.Registerer, up func() bool) *metrics {
+	const prefix = "tidegate_gateway_"
+	m := &metrics{
+		parked: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: prefix + "parked_entries",
+			Help: "Entries kept aside because their topic, or Kafka for what they are, refuses them.",
+		}, []string{"topic"}),
+		delivered: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prefix + "delivered_total",
+			Help: "Entries that Kafka has taken (acks=all).",
+		}, []string{"topic"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prefix + "records_refused_total",
+			Help: "Times that Kafka refused a single record for what it is; the record is parked.",
+		}, []string{"topic"}),
+		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    prefix + "delivery_seconds",
+			Help:    "From an entry's append to Kafka's answer, of entries that went straight from the main journal.",
+			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200},
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.parked, m.delivered, m.refused, m.delay, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: prefix + "kafka_up",
+			Help: "1 while Kafka answers well, else 0.",
+		}, func() float64 {
+			if up() {
+				return 1
+			}
+			return 0
+		}))
+	}
+	return m
+}

@@ -1,0 +1,224 @@
+package forward
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tidegate/tidegate/gateway/internal/journal"
+)
+
+// holdFor is how long a reader waits for a lane that is full but answers: long enough for a
+// request that goes well, so that lanes lag only where something is wrong or slow.
+const holdFor = 20 * time.Millisecond
+
+// hand is a reader with the entry in its hand.
+type hand struct {
+	reader *journal.Reader
+	held   offered // a view: valid until the reader's next call
+	full   bool    // there is one
+	since  time.Time
+	failed bool // reading failed; tried again at the next turn of the clock
+}
+
+// pick makes sure that there is an entry in the hand. False: at the tail, or reading failed.
+func (f *Forwarder) pick(h *hand) bool {
+	if h.full {
+		return true
+	}
+	if h.failed {
+		return false
+	}
+	e, ok, err := h.reader.Next()
+	if err != nil {
+		f.o.Log.Error("read the journal, trying again", zap.Error(err))
+		h.failed = true
+	}
+	if err != nil || !ok {
+		return false
+	}
+	if h.held, ok = f.open(e); !ok {
+		return false
+	}
+	h.full, h.since = true, time.Time{}
+	return true
+}
+
+// patient reports whether the hand goes on waiting for its entry's lane.
+func (h *hand) patient(now time.Time) bool {
+	if h.since.IsZero() {
+		h.since = now
+	}
+	return now.Sub(h.since) < holdFor
+}
+
+// readLive gives up to n entries to their lanes and reports whether it got any further.
+func (f *Forwarder) readLive(n int) bool {
+	moved := false
+	for range n {
+		if f.fatal != nil || f.resting() || !f.pick(&f.live) {
+			break
+		}
+		o := &f.live.held
+		if l := f.laneOf(o); !l.lagging && !l.topic.settledAhead(o.lsn, f.key) {
+			switch f.offer(l, o) {
+			case took:
+			case wait:
+				if f.live.patient(f.now) {
+					return moved
+				}
+				l.lag(o.lsn, f)
+			case blocked:
+				l.lag(o.lsn, f)
+			}
+		}
+		f.liveLSN, f.live.full, moved = o.lsn, false, true
+	}
+	return moved
+}
+
+// resting reports whether the live reader has nothing to win: while Kafka is away it would only
+// find out that lane after lane is full.
+func (f *Forwarder) resting() bool { return !f.o.Producer.Up() && f.anyLagging() }
+
+// anyLagging reports whether a lane lags.
+func (f *Forwarder) anyLagging() bool {
+	for _, t := range f.order {
+		for _, l := range t.lanes {
+			if l.lagging {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pass is the catch-up reader's way through a part of the journal.
+type pass struct {
+	hand
+	running bool
+	lsn     journal.LSN // the last entry that it has dealt with
+}
+
+// position returns the first entry of a lagging lane that may be left to take.
+func (f *Forwarder) position(l *lane) journal.LSN {
+	if l.inPass {
+		return max(l.next, f.pass.lsn+1)
+	}
+	return l.next
+}
+
+// catchUp goes on with the pass, or begins one, by up to n entries, and reports whether it
+// got any further.
+func (f *Forwarder) catchUp(n int) bool {
+	if !f.pass.running && !f.beginPass() {
+		return false
+	}
+	moved := false
+	for range n {
+		if f.fatal != nil {
+			return moved
+		}
+		if f.pass.lsn >= f.liveLSN || !f.anyInPass() {
+			f.endPass()
+			return true
+		}
+		if !f.pick(&f.pass.hand) {
+			if !f.pass.failed {
+				// The rest was set aside as corrupt: nothing is left to take.
+				f.pass.lsn = f.liveLSN
+				continue
+			}
+			return moved
+		}
+		if !f.catch(&f.pass.held) {
+			return moved
+		}
+		f.pass.full, moved = false, true
+	}
+	return moved
+}
+
+// catch deals with one entry of the pass; false: it waits for its lane.
+func (f *Forwarder) catch(o *offered) bool {
+	if o.lsn > f.liveLSN {
+		f.pass.lsn = f.liveLSN // the live reader's business
+		return true
+	}
+	l := f.laneOf(o)
+	if l.inPass && o.lsn >= l.next && !l.topic.settledAhead(o.lsn, f.key) {
+		switch f.offer(l, o) {
+		case wait:
+			if f.pass.patient(f.now) {
+				return false
+			}
+			l.inPass, l.next = false, o.lsn
+		case blocked:
+			l.inPass, l.next = false, o.lsn
+		}
+	}
+	f.pass.lsn = o.lsn
+	return true
+}
+
+// beginPass begins a pass at the smallest position of the lanes that can take again.
+func (f *Forwarder) beginPass() bool {
+	var from journal.LSN
+	for _, t := range f.order {
+		for _, l := range t.lanes {
+			if l.lagging && f.canTake(l) && (from == 0 || l.next < from) {
+				from = l.next
+			}
+		}
+	}
+	if from == 0 {
+		return false
+	}
+	f.pass.reader = f.journal.Reader(from)
+	f.pass.running, f.pass.full, f.pass.lsn = true, false, from-1
+	for _, t := range f.order {
+		for _, l := range t.lanes {
+			l.inPass = l.lagging && l.next >= from
+		}
+	}
+	return true
+}
+
+// canTake reports whether a lagging lane is worth a pass.
+func (f *Forwarder) canTake(l *lane) bool {
+	t := l.topic
+	switch {
+	case t.target != 0 || t.state == returning:
+		return false
+	case t.state == refused:
+		return l.inflight == 0 && !f.park.stuck
+	}
+	return l.out != nil && !l.full
+}
+
+func (f *Forwarder) anyInPass() bool {
+	for _, t := range f.order {
+		for _, l := range t.lanes {
+			if l.inPass {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// endPass lets the lanes that lasted rejoin the live reader.
+func (f *Forwarder) endPass() {
+	done := f.pass.lsn >= f.liveLSN
+	for _, t := range f.order {
+		for _, l := range t.lanes {
+			if l.inPass && done {
+				l.lagging = false
+			}
+			l.inPass = false
+		}
+	}
+	// Closed, because a reader keeps its segment from being freed.
+	f.pass.reader.Close()
+	f.pass.hand, f.pass.running = hand{}, false
+}
