@@ -124,17 +124,24 @@ func (r *reduction) tellStep(n *Notice) {
 }
 
 // hasRoom drops what is older than a day from the app's step notices and says whether
-// there is room for one of the step. One place is kept for each higher step that was
-// not told within the day: swings between lower steps must not use up the notice that
-// says that the quota is gone.
+// there is room for one of the step. Of the eight, one is kept for each higher step, told
+// or not: swings between lower steps must not use up the notice that says that the quota
+// is gone. So a step that is higher than all that were told within the day always has
+// room.
 func (r *reduction) hasRoom(step level) bool {
 	r.p.Steps = slices.DeleteFunc(slices.Clone(r.p.Steps), func(t ToldStep) bool { return !r.isRecent(t.At) })
-	highest := step
-	for _, t := range r.p.Steps {
-		highest = max(highest, levelOf(t.Step))
+	for upTo := step; upTo < numLevels; upTo++ {
+		told := 0
+		for _, t := range r.p.Steps {
+			if levelOf(t.Step) <= upTo {
+				told++
+			}
+		}
+		if kept := int(levelExhausted - upTo); told >= maxTold-kept {
+			return false
+		}
 	}
-	kept := int(levelExhausted - highest)
-	return len(r.p.Steps) < maxTold-kept
+	return true
 }
 
 // isRecent says whether ms is within a day of now, on either side: a time that a wrong

@@ -23,6 +23,7 @@ type Period struct {
 	Date     string `json:"date"`      // local date on which the period was opened; "": nothing heard yet
 	Number   int    `json:"number"`    // 1 for the first period of that date, which midnight opened
 	OpenedAt int64  `json:"opened_at"` // time of the alarm that opened it
+	OpenedID string `json:"opened_id"` // and its id
 
 	// The last alarm in order: what the state was moved to.
 	LastAt int64  `json:"last_at"`
@@ -83,7 +84,7 @@ func (p Period) Apply(a Alarm, app *apps.App) (Period, schema.EnrichedAlarm, []N
 
 	here := position{at: at.UnixMilli(), id: a.ID}
 	forward := p.Date == "" || here.compare(position{at: p.LastAt, id: p.LastID}) > 0
-	if !forward && p.isBefore(at, app.Zone) {
+	if !forward && p.isBefore(here, app.Zone) {
 		event.Late = true
 		if step > levelOf(p.known(event.Period)) {
 			return p, event, []Notice{offer(KindStep, event.Period, step.severity(), event)}
@@ -97,7 +98,7 @@ func (p Period) Apply(a Alarm, app *apps.App) (Period, schema.EnrichedAlarm, []N
 			if p.fired() {
 				offered = append(offered, offer(KindResolve, p.Key(), levelOf(p.Told).severity(), event))
 			}
-			p = p.open(at, event.Period)
+			p = p.open(here, event.Period)
 		}
 		p.LastAt, p.LastID = here.at, here.id
 		p.Used, p.Quota = a.Quota.QuotaUsed, a.Quota.Quota
@@ -125,15 +126,14 @@ func (f forecast) isNear(at time.Time) bool {
 	return !f.exhaustionAt.IsZero() && f.exhaustionAt.Sub(at) < forecastWithin
 }
 
-// isBefore says whether a time that is not after the last alarm's belongs to a period
-// that ended before this one. A period that midnight opened has the whole day, also
-// what was before its first alarm; a later one of a date begins with its first alarm.
-func (p Period) isBefore(at time.Time, zone *time.Location) bool {
-	opened := millis(p.OpenedAt)
-	if localDate(at, zone) < localDate(opened, zone) {
+// isBefore says whether an alarm that is not after the last belongs to a period that
+// ended before this one. A period that midnight opened has the whole day, also what was
+// before its first alarm; a later one of a date begins with its first alarm.
+func (p Period) isBefore(here position, zone *time.Location) bool {
+	if localDate(millis(here.at), zone) < localDate(millis(p.OpenedAt), zone) {
 		return true
 	}
-	return p.Number > 1 && at.Before(opened)
+	return p.Number > 1 && here.compare(position{at: p.OpenedAt, id: p.OpenedID}) < 0
 }
 
 // endsWith says whether a, which is after the last alarm, opens a new period: the first
@@ -148,13 +148,14 @@ func (p Period) endsWith(a *Alarm, at time.Time, zone *time.Location) bool {
 		a.Quota.Quota > p.Quota
 }
 
-// open returns the state of a new period that begins at at on the local date. Its key is
+// open returns the state of a new period that the alarm here opens on the local date. Its key is
 // after every earlier one's: a change of zone may bring a date a second time.
-func (p Period) open(at time.Time, date string) Period {
+func (p Period) open(here position, date string) Period {
 	next := Period{
 		Date:      date,
 		Number:    1,
-		OpenedAt:  at.UnixMilli(),
+		OpenedAt:  here.at,
+		OpenedID:  here.id,
 		Steps:     p.Steps,
 		Forecasts: p.Forecasts,
 		Ended:     p.Ended,

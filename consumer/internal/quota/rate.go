@@ -105,7 +105,7 @@ func forecastAt(points Points, at time.Time, remaining int64, end time.Time) for
 		return f
 	}
 	f.basis = schema.ForecastNotToday
-	wait := math.Ceil(float64(remaining) / slope * float64(time.Hour.Milliseconds()))
+	wait := math.Round(float64(remaining) / slope * float64(time.Hour.Milliseconds()))
 	if wait < float64(end.Sub(at).Milliseconds()) {
 		f.basis = schema.ForecastTrend
 		f.exhaustionAt = at.Add(time.Duration(wait) * time.Millisecond)
