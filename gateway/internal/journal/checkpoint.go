@@ -13,7 +13,7 @@ import (
 const (
 	checkpointMagic uint64 = 0x5043_4547_4454_4547
 	slotBytes              = 64 << 10 // of one slot: some 2,000 lanes
-	slotHeaderLen          = 56
+	slotHeaderLen          = 64
 )
 
 // Cursor says that all of a lane's entries up to LSN are settled. The journal keeps
@@ -28,6 +28,7 @@ type checkpoint struct {
 	seq     uint64 // of two valid slots the higher one counts
 	settled LSN    // all entries up to here are settled
 	synced  LSN    // and up to here they were durable when this was written
+	next    LSN    // first LSN of the run that wrote this: whatever it gave out is not below
 	cursors []Cursor
 }
 
@@ -51,7 +52,8 @@ func (c *checkpoint) encode(b []byte, id uint64) (n, cursors int) {
 	le.PutUint64(b[24:], c.seq)
 	le.PutUint64(b[32:], uint64(c.settled))
 	le.PutUint64(b[40:], uint64(c.synced))
-	le.PutUint64(b[48:], uint64(cursors))
+	le.PutUint64(b[48:], uint64(c.next))
+	le.PutUint64(b[56:], uint64(cursors))
 	le.PutUint32(b[n:], crc32.Checksum(b[:n], castagnoli))
 	return n + 4, cursors
 }
@@ -75,8 +77,8 @@ func decodeCheckpoint(b []byte, id uint64) (c checkpoint, err error) {
 	if got := le.Uint64(b[16:]); got != id {
 		return c, fmt.Errorf("checkpoint of journal %016x in journal %016x: %w", got, id, ErrForeign)
 	}
-	c = checkpoint{seq: le.Uint64(b[24:]), settled: LSN(le.Uint64(b[32:])), synced: LSN(le.Uint64(b[40:]))}
-	return c, c.decodeCursors(b[slotHeaderLen:n-4], le.Uint64(b[48:]))
+	c = checkpoint{seq: le.Uint64(b[24:]), settled: LSN(le.Uint64(b[32:])), synced: LSN(le.Uint64(b[40:])), next: LSN(le.Uint64(b[48:]))}
+	return c, c.decodeCursors(b[slotHeaderLen:n-4], le.Uint64(b[56:]))
 }
 
 func (c *checkpoint) decodeCursors(b []byte, count uint64) error {

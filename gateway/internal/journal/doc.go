@@ -147,8 +147,10 @@
 //     Above proven it is the legal end.
 //  4. Valid entries above proven are rewritten with their LSNs into a new segment, which is
 //     synced before it gets its name: what is read through the page cache proves nothing.
-//  5. Recovery never appends to an existing segment. The first new LSN is the highest that
-//     can have been used + 2^20.
+//  5. Recovery never appends to an existing segment. The first new LSN is 2^20 above the
+//     highest that is known of, in segments, their names and the checkpoint, and the
+//     checkpoint says so durably before the first append: what was only in memory when
+//     the last run ended had an LSN too.
 //
 // Every step leaves a directory that the next recovery understands. Segments whose
 // entries are all settled are not read. A repaired copy takes its segment's place in

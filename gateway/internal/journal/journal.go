@@ -118,6 +118,7 @@ func newJournal(o Options, dir string) *Journal {
 	}
 	j.settlements.waiters = map[LSN]*settleWaiter{}
 	j.subscribers.Store(&[]chan struct{}{})
+	j.metrics = newMetrics(j)
 	return j
 }
 
@@ -154,15 +155,16 @@ func (j *Journal) open() error {
 	if j.sizes, err = sizesFor(&j.opt, j.maxBytes); err != nil {
 		return err
 	}
-	return j.load(began)
+	return j.load(began, !found)
 }
 
 // load surveys and recovers the directory.
-func (j *Journal) load(began time.Time) error {
+func (j *Journal) load(began time.Time, fresh bool) error {
 	v, err := look(j.fs, j.dir, j.id, scanOptions{parallel: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return err
 	}
+	v.fresh = fresh
 	j.cur, j.idle = newBatch(j.sizes.batch), newBatch(j.sizes.batch)
 	j.cur.round = newRound()
 	j.ring = newRing(2 * j.sizes.batch)
@@ -173,7 +175,10 @@ func (j *Journal) load(began time.Time) error {
 	if err := j.keeper.open(j, v); err != nil {
 		return err
 	}
-	j.metrics = newMetrics(j.opt.Metrics, j)
+	if err := j.metrics.register(j.opt.Metrics); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	j.metrics.corruptions.Add(float64(len(v.corrupt)))
 	j.logRecovered(v, time.Since(began))
 	return nil
 }

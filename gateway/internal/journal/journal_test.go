@@ -144,7 +144,9 @@ func TestWhatIsWaitedForComesBackAfterReopen(t *testing.T) {
 }
 
 func TestManyAppendersOneOrder(t *testing.T) {
-	j := mustOpen(t, small(vfs.NewMem()))
+	o := small(vfs.NewMem())
+	o.MaxBytes = 16 << 20
+	j := mustOpen(t, o)
 	defer mustClose(t, j)
 	const writers, each = 16, 40
 	var wg sync.WaitGroup

@@ -33,16 +33,22 @@ type keeper struct {
 	rate     growth
 }
 
-// open takes the checkpoint file over, before the goroutine runs.
+// open takes the checkpoint file over, before the goroutine runs, and makes durable where
+// this run's LSNs begin (J15).
 func (k *keeper) open(j *Journal, v *survey) (err error) {
 	k.wanted = v.ckpt
+	k.wanted.next = j.cur.first
 	k.ballast = v.ballast
 	k.file, err = openCheckpoint(j.fs, j.dir, j.id, v.ckpt, v.slot)
 	if err != nil && j.makeSpace(err) {
 		k.ballast = false
 		k.file, err = openCheckpoint(j.fs, j.dir, j.id, v.ckpt, v.slot)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	k.dirty = true
+	return k.checkpoint(j, true)
 }
 
 // Checkpoint says that all entries up to settled are settled, and for each lane up to

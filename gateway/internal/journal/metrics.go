@@ -19,7 +19,8 @@ type metrics struct {
 
 const metricsPrefix = "tidegate_gateway_journal_"
 
-func newMetrics(reg prometheus.Registerer, j *Journal) *metrics {
+// newMetrics makes the metrics; register shows them once the journal is open.
+func newMetrics(j *Journal) *metrics {
 	m := &metrics{
 		syncSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: metricsPrefix + "sync_seconds", Help: "Time of one fdatasync of a segment.",
@@ -33,7 +34,6 @@ func newMetrics(reg prometheus.Registerer, j *Journal) *metrics {
 		writeErrors: counter("write_errors_total", "Failed writes and syncs, each series of the same error once."),
 		corruptions: counter("corruptions_total", "Unreadable parts found."),
 	}
-	m.corruptions.Add(float64(len(j.corruptions)))
 	m.all = []prometheus.Collector{
 		m.syncSeconds, m.batchEntries, m.late, m.writeErrors, m.corruptions,
 		gauge("entries", "Entries appended and not settled.", func() float64 { return float64(j.Stats().Entries) }),
@@ -50,10 +50,24 @@ func newMetrics(reg prometheus.Registerer, j *Journal) *metrics {
 		}),
 	}
 	j.keeper.rate.seconds.Store(math.Float64bits(math.Inf(1)))
-	if reg != nil {
-		reg.MustRegister(m.all...)
-	}
 	return m
+}
+
+// register adds the metrics to reg, all or none; nil is no registry. An error means that
+// another journal has them.
+func (m *metrics) register(reg prometheus.Registerer) error {
+	if reg == nil {
+		return nil
+	}
+	for i, c := range m.all {
+		if err := reg.Register(c); err != nil {
+			for _, done := range m.all[:i] {
+				reg.Unregister(done)
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 func counter(name, help string) prometheus.Counter {

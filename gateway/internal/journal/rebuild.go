@@ -34,6 +34,9 @@ func (r *rebuilder) add(e Entry) error {
 			return err
 		}
 	}
+	if r.end+need > len(r.buf) { // from a run that allowed larger payloads
+		r.buf = append(r.buf, make([]byte, roundUp(int64(r.end+need), blockBytes)-int64(len(r.buf)))...)
+	}
 	if r.count == 0 {
 		r.first, r.gap = e.LSN, uint64(e.LSN-r.next)
 	}
@@ -102,7 +105,7 @@ func (j *Journal) tryRebuild(s *surveyed, off int64, want lsnRange, head segment
 		return nil, err
 	}
 	head.salt = randomUint64()
-	r := &rebuilder{file: out, seed: saltSeed(head.salt), buf: make([]byte, maxBatchBytes), off: blockBytes, end: batchHeaderLen, first: want.from, next: want.from}
+	r := &rebuilder{file: out, seed: saltSeed(head.salt), buf: make([]byte, j.sizes.batch), off: blockBytes, end: batchHeaderLen, first: want.from, next: want.from}
 	err = copyEntries(r, newScanner(in, s.head.salt, off, s.limit), want)
 	if err == nil {
 		head.sealed, head.created = r.off, j.now().UnixMilli()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -233,11 +234,12 @@ func (j *Journal) adopt(v *survey, segs []*surveyed) error {
 		j.marks.join(&s.marks)
 		j.before = seal{s.first, s.last, s.end}
 	}
-	j.missing = v.missing
+	// What lies behind the last entry is one range, up to the first new LSN.
+	j.missing = slices.DeleteFunc(v.missing, func(r lsnRange) bool { return r.from > v.last })
 	j.corruptions = v.corrupt
 	j.restored = v.ckpt
 	next := LSN(1)
-	if v.next > 1 || len(v.segs) > 0 {
+	if v.next > 1 || !v.fresh {
 		next = v.next + lsnJump // J15: whatever was in memory when the last run ended
 		j.missing = append(j.missing, lsnRange{v.last + 1, next - 1})
 	}

@@ -47,6 +47,7 @@ type damage struct {
 // Recovery acts on it; stat, dump and verify show it.
 type survey struct {
 	id       uint64
+	fresh    bool // made by this Open
 	ckpt     checkpoint
 	slot     int  // of ckpt
 	haveCkpt bool // false: missing or torn
@@ -246,7 +247,7 @@ func (v *survey) judgeEntries(i int, s *surveyed) {
 		if d.from > proven {
 			// The legal end: a batch that was being written. What follows was never
 			// acknowledged, so that recovery returns a prefix (J3).
-			s.last, s.end, s.damages = d.from-1, d.off, s.damages[:n]
+			s.last, s.end, s.damages = d.from-1, min(s.end, d.off), s.damages[:n]
 			break
 		}
 		v.note(s, d)
@@ -258,8 +259,8 @@ func (v *survey) judgeEntries(i int, s *surveyed) {
 	}
 	if s.repair = len(s.damages) > 0; s.repair {
 		s.rewrite = lsnRange{s.first, max(s.last, min(expect, proven))}
-	} else if s.head.sealed == 0 && s.last > proven {
-		s.rewrite = lsnRange{proven + 1, s.last}
+	} else if s.head.sealed == 0 && s.last > proven && s.last >= s.first {
+		s.rewrite = lsnRange{max(proven+1, s.first), s.last}
 	}
 }
 
@@ -275,7 +276,7 @@ func (v *survey) note(s *surveyed, d damage) {
 // chain checks that the segments follow each other (J3) and finds the ends.
 func (v *survey) chain() {
 	last := LSN(0)
-	v.next = max(v.proven, v.ckpt.settled, v.ckpt.synced) + 1
+	v.next = max(v.proven+1, v.ckpt.next)
 	for i, s := range v.segs {
 		v.next = max(v.next, s.first, s.last+1)
 		v.missing = append(v.missing, s.known...)
