@@ -18,8 +18,8 @@ const (
 
 // LogFlags are the logging flags of both binaries, to be embedded in their configuration.
 type LogFlags struct {
-	Level  string `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"Least severe log lines to write: debug, info, warn or error. Default: ${default}."`
-	Format string `name:"log-format" enum:"json,console" default:"json" help:"Form of log lines: json, one object a line, or console, for people. Default: ${default}."`
+	Level  string `name:"log-level" enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Least severe log lines to write: debug, info, warn or error."`
+	Format string `name:"log-format" enum:"json,console" default:"json" placeholder:"FORMAT" help:"Form of log lines: json, one object a line, or console, for people."`
 }
 
 // New returns a logger that writes to w, one line an entry, safe for any number of
