@@ -53,7 +53,7 @@
 //	18  403  app_unknown        SdkAppid is not one of ours
 //	19  429  rate               the app is over its rate
 //	20  503  journal_full       not taken: the journal cannot take it
-//	21  503  busy               not taken: too many callbacks in flight
+//	21  503  busy               not taken: too many callbacks in flight, or the disk is slower than they come
 //	22  503  parked_full        not taken: the topic refuses, and what is parked for it has no room
 //	23  503  draining           not taken: this gateway is stopping
 //	24  503  connections        not taken: too many connections

@@ -61,6 +61,9 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	default:
 		answerRefusal(ctx, refusal(result), q.retry)
 	}
+	if r.leaving.Load() {
+		ctx.SetConnectionClose()
+	}
 	r.release(q)
 }
 
@@ -86,7 +89,7 @@ func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
 	if f := r.limit(q); f != notRefused {
 		return outcome(f)
 	}
-	return outcome(r.keep(ctx, q))
+	return outcome(r.keep(q))
 }
 
 // parse makes a callback of the request: views only.
@@ -175,7 +178,7 @@ func (r *Receiver) limit(q *request) refusal {
 }
 
 // keep appends the callback and waits for its ack level.
-func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) refusal {
+func (r *Receiver) keep(q *request) refusal {
 	d := q.decision
 	q.topic = d.Topic
 	if r.topicFull != nil && r.topicFull(d.Topic) {

@@ -117,12 +117,16 @@ type Receiver struct {
 	started       time.Time        // zero of the buckets' clock
 
 	inFlight       inFlight
-	draining       atomic.Bool
+	leaving        atomic.Bool // every answer closes its connection
+	draining       atomic.Bool // every request is refused
 	maxConnections int
 	requests       sync.Pool // of *request
 	server         *fasthttp.Server
 	metrics        *metrics
 	log            *zap.Logger
+
+	mu       sync.Mutex
+	listener *listener // of Serve, nil before; guarded by mu
 }
 
 // New returns a Receiver that is ready to serve. It starts nothing. It hooks itself to
@@ -189,20 +193,41 @@ func (r *Receiver) since(t time.Time) time.Duration {
 func (r *Receiver) Server() *fasthttp.Server { return r.server }
 
 // Serve accepts connections of ln until Shutdown, which returns nil here, or until ln fails
-// for good. It closes ln. One listener per Receiver.
+// for good. It closes ln. One listener per Receiver; after Shutdown it returns at once.
 func (r *Receiver) Serve(ln net.Listener) error {
-	defer func() { _ = ln.Close() }()
-	if err := r.server.Serve(newListener(ln, r)); err != nil {
+	l := newListener(ln, r)
+	defer func() { _ = l.Close() }()
+	r.mu.Lock()
+	r.listener = l
+	r.mu.Unlock()
+	if r.draining.Load() {
+		return nil
+	}
+	if err := r.server.Serve(l); err != nil {
 		return fmt.Errorf("accept callbacks on %s: %w", ln.Addr(), err)
 	}
 	return nil
 }
+
+// Leave has every further answer close its connection, so that clients which keep theirs
+// open move to another gateway without a request being cut or refused. Callbacks go on
+// being taken. It is for the time between readiness false and Shutdown.
+func (r *Receiver) Leave() { r.leaving.Store(true) }
 
 // Shutdown refuses new requests (503 draining), closes the listener and idle connections,
 // and waits until everything in flight is answered, or until ctx ends, which is its error.
 // What was appended stays appended either way.
 func (r *Receiver) Shutdown(ctx context.Context) error {
 	r.draining.Store(true)
+	r.mu.Lock()
+	l := r.listener
+	r.mu.Unlock()
+	if l != nil {
+		// Ours before fasthttp's: that does not know a listener whose Serve has only begun.
+		if err := l.Close(); err != nil {
+			r.log.Warn("listener was not closed cleanly", zap.Error(err))
+		}
+	}
 	if err := r.server.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("answer %d callbacks in flight: %w", r.inFlight.now.Load(), err)
 	}

@@ -95,7 +95,7 @@ var refusals = buildRefusals([numRefusals]row{
 	refusedAppUnknown:       {status: 403, reason: "app_unknown", text: "SdkAppid is not known here"},
 	refusedRate:             {status: 429, reason: "rate", text: "this app sends too fast", retryAfter: retrySoon},
 	refusedJournalFull:      {status: 503, reason: "journal_full", text: "not taken: no room", retryAfter: retryLater},
-	refusedBusy:             {status: 503, reason: "busy", text: "not taken: too many callbacks in flight", retryAfter: retrySoon},
+	refusedBusy:             {status: 503, reason: "busy", text: "not taken: too busy", retryAfter: retrySoon},
 	refusedParkedFull:       {status: 503, reason: "parked_full", text: "not taken: no room for this topic", retryAfter: retryLater},
 	refusedDraining:         {status: 503, reason: "draining", text: "not taken: stopping", retryAfter: retrySoon, close: true},
 	refusedConnections:      {status: 503, reason: "connections", text: "not taken: too many connections", retryAfter: retrySoon, close: true},

@@ -153,10 +153,13 @@ func (l *listener) wait(pause time.Duration) bool {
 	}
 }
 
-// Close stops accepting.
-func (l *listener) Close() error {
-	l.closeOnce.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+// Close stops accepting. Only the first call does anything.
+func (l *listener) Close() (err error) {
+	l.closeOnce.Do(func() {
+		close(l.closed)
+		err = l.Listener.Close()
+	})
+	return err
 }
 
 // passing says whether an error of accept may be gone the next time: the connection was

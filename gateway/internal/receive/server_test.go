@@ -17,8 +17,6 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
-
-	"github.com/tidegate/tidegate/gateway/internal/journal"
 )
 
 // TestShutdown: what is in flight is answered, what comes after is refused, and the
@@ -34,7 +32,7 @@ func TestShutdown(t *testing.T) {
 	<-g.journal.waiting
 	done := make(chan error, 1)
 	go func() { done <- g.Shutdown(t.Context()) }()
-	for !g.draining.Load() {
+	for deadline := time.Now().Add(10 * time.Second); !g.draining.Load() && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	later.send("Host: h\r\nContent-Length: 2\r\n\r\n{}")
@@ -72,6 +70,46 @@ func TestShutdownGivesUp(t *testing.T) {
 	}
 	close(g.journal.gate)
 	c.read("POST").wantOK(t) // answered all the same
+}
+
+// TestShutdownBeforeServe: whichever comes first, both return.
+func TestShutdownBeforeServe(t *testing.T) {
+	for range 50 {
+		g := newGate(t, nil)
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- g.Serve(ln) }()
+		if err := g.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the listener is still open: %v", err)
+		}
+	}
+}
+
+// TestLeave: callbacks are taken, and each answer sends its connection elsewhere.
+func TestLeave(t *testing.T) {
+	g := newServing(t, nil)
+	c := g.dial(t)
+	c.send(post(target(unsignedApp, "Drop.X"), "{}"))
+	if got := c.read("POST"); got.close {
+		t.Error("closed before there was a reason")
+	}
+	g.Leave()
+	c.send(post(target(unsignedApp, "Drop.X"), "{}"))
+	got := c.read("POST")
+	got.wantOK(t)
+	if !got.close {
+		t.Error("the answer does not say that the connection is closed")
+	}
+	c.closed()
 }
 
 // TestIdleTimeout: a silent kept-alive connection is closed without a word.
@@ -176,7 +214,7 @@ func TestCloseDuringPause(t *testing.T) {
 	if <-done {
 		t.Error("the pause went on to its end")
 	}
-	if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
+	if err := ln.Close(); err != nil {
 		t.Errorf("closing twice: %v", err)
 	}
 }
@@ -246,6 +284,3 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
-
-// The real journal is what receive takes for one.
-var _ appender = (*journal.Journal)(nil)
