@@ -30,7 +30,7 @@ func BenchmarkAppend(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.StopTimer()
-			eventually(b, "room", func() bool { _, s := j.Restored(); _ = s; return j.hasRoom() })
+			eventually(b, "room", j.hasRoom)
 			b.StartTimer()
 		}
 		j.Checkpoint(LSN(j.synced.Load()), nil)
@@ -66,7 +66,6 @@ func BenchmarkDisk(b *testing.B) {
 				}
 			})
 			mustSync(b, j, "first") // the first segment is there
-			before := j.Stats()
 			payload := make([]byte, benchPayload)
 			fill := func(dst []byte) []byte { return append(dst, payload...) }
 			var wg sync.WaitGroup
@@ -88,7 +87,6 @@ func BenchmarkDisk(b *testing.B) {
 			wg.Wait()
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
-			_ = before
 			close(settler)
 			bg.Wait()
 		})

@@ -25,6 +25,7 @@ func mustOpen(t testing.TB, o Options) *Journal {
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
+	t.Cleanup(func() { _ = j.Close() }) // a test that failed early leaves no goroutine behind
 	return j
 }
 

@@ -135,7 +135,7 @@ func (k *keeper) checkpoint(j *Journal, now bool) error {
 			k.unsynced, k.syncedAt = true, time.Now()
 		}
 	}
-	if !k.unsynced || !now && time.Since(k.syncedAt) < checkpointSync && !j.pressed() {
+	if !k.unsynced || !now && time.Since(k.syncedAt) < checkpointSync && !j.tight() {
 		return nil
 	}
 	if err := k.file.sync(); err != nil {
@@ -191,6 +191,13 @@ func (j *Journal) pressed() bool {
 	defer j.segMu.Unlock()
 	total := j.segBytes + j.spareBytes
 	return total > j.maxBytes || j.spaceErr != nil || len(j.spares) == 0 && total+j.sizes.segment > j.maxBytes
+}
+
+// tight reports whether more than half of the budget waits for a checkpoint to be durable.
+func (j *Journal) tight() bool {
+	j.segMu.Lock()
+	defer j.segMu.Unlock()
+	return j.busyBytes() > j.maxBytes/2 || j.spaceErr != nil
 }
 
 // retire frees settled segments from the front, when their time is over or their space

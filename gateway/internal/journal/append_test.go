@@ -1,0 +1,411 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
+)
+
+// gate is a file system whose syncs of segments wait until the test lets them go.
+type gate struct {
+	*vfs.Faulty
+	mu     sync.Mutex
+	closed chan struct{}
+}
+
+func newGate(inner FS) *gate {
+	g := &gate{}
+	g.Faulty = vfs.NewFaulty(inner, func(op vfs.Op) vfs.Fault {
+		g.mu.Lock()
+		c := g.closed
+		g.mu.Unlock()
+		if c != nil && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, segmentSuffix) || c != nil && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, spareSuffix) {
+			<-c
+		}
+		return vfs.Fault{}
+	})
+	return g
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = make(chan struct{})
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.closed)
+	g.closed = nil
+}
+
+func TestAppendAllocatesNothing(t *testing.T) {
+	o := small(vfs.NewMem())
+	o.MaxBytes, o.SegmentBytes, o.BatchBytes = 64<<20, 4<<20, 1<<20
+	j := mustOpen(t, o)
+	defer mustClose(t, j)
+	payload := bytes.Repeat([]byte{'p'}, 200)
+	fill := func(dst []byte) []byte { return append(dst, payload...) }
+	mustSync(t, j, "the first segment is there")
+	// Averages over runs are whole numbers: what the committer allocates for each batch,
+	// shared by many appends, does not show, one allocation an append would.
+	if n := testing.AllocsPerRun(5000, func() {
+		if _, err := j.Append(false, fill); err != nil && !errors.Is(err, ErrBusy) {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("Append allocates %v times", n)
+	}
+	eventually(t, "room after the burst", j.hasRoom)
+	tk := mustSync(t, j, "synced")
+	if n := testing.AllocsPerRun(1000, func() { _ = j.Wait(tk, Disk) }); n != 0 {
+		t.Errorf("Wait for a synced entry allocates %v times", n)
+	}
+}
+
+func TestPayloadBounds(t *testing.T) {
+	j := mustOpen(t, small(vfs.NewMem()))
+	defer mustClose(t, j)
+	var foreign []byte
+	rows := []struct {
+		name string
+		fill func([]byte) []byte
+		want string
+		err  error
+	}{
+		{"empty", func(dst []byte) []byte { return dst }, "", nil},
+		{"nil", func([]byte) []byte { return nil }, "", nil},
+		{"one byte", text("a"), "a", nil},
+		{"as long as allowed", text(strings.Repeat("m", 4<<10)), strings.Repeat("m", 4<<10), nil},
+		{"one byte longer", text(strings.Repeat("m", 4<<10+1)), "", ErrTooLarge},
+		{"much longer", text(strings.Repeat("m", 1<<20)), "", ErrTooLarge},
+		{"a slice of its own", func([]byte) []byte { foreign = []byte("foreign"); return foreign }, "foreign", nil},
+	}
+	var want []string
+	for _, row := range rows {
+		before := j.Stats().Appended
+		tk, err := j.Append(false, row.fill)
+		if !errors.Is(err, row.err) {
+			t.Errorf("%s: %v, want %v", row.name, err, row.err)
+		}
+		if err != nil {
+			if after := j.Stats().Appended; after != before {
+				t.Errorf("%s: refused and took LSN %d", row.name, after)
+			}
+			continue
+		}
+		want = append(want, row.want)
+		if err := j.Wait(tk, Disk); err != nil {
+			t.Errorf("%s: %v", row.name, err)
+		}
+	}
+	if got := payloads(readAllFrom(t, j, 1)); strings.Join(got, "|") != strings.Join(want, "|") {
+		t.Errorf("read %.100q", got)
+	}
+}
+
+func TestPanicInFillLeavesTheJournalUsable(t *testing.T) {
+	j := mustOpen(t, small(vfs.NewMem()))
+	defer mustClose(t, j)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_, _ = j.Append(false, func([]byte) []byte { panic("caller's bug") })
+	}()
+	if tk := mustSync(t, j, "next"); tk.LSN != 1 {
+		t.Errorf("LSN %d after a panic, want 1", tk.LSN)
+	}
+}
+
+// J1: an answer at disk comes after the sync of its batch and of the directory entry.
+func TestWaitFollowsSyncs(t *testing.T) {
+	mem := vfs.NewMem()
+	var renamed, dirSynced, written, synced atomic.Int64
+	var clock atomic.Int64
+	fsys := vfs.NewFaulty(mem, func(op vfs.Op) vfs.Fault {
+		now := clock.Add(1)
+		switch {
+		case op.Kind == vfs.KindRename && strings.HasSuffix(op.Name, spareSuffix):
+			renamed.Store(now)
+		case op.Kind == vfs.KindSyncDir:
+			dirSynced.Store(now)
+		case op.Kind == vfs.KindWrite && op.Size == blockBytes*2 && strings.HasSuffix(op.Name, spareSuffix):
+			written.Store(now) // handles keep the name under which they were opened
+		case op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, spareSuffix):
+			synced.Store(now)
+		}
+		return vfs.Fault{}
+	})
+	j := mustOpen(t, small(fsys))
+	defer mustClose(t, j)
+	mustSync(t, j, strings.Repeat("x", 4<<10))
+	r, d, w, s := renamed.Load(), dirSynced.Load(), written.Load(), synced.Load()
+	if !(0 < r && r < d && d < w && w < s) {
+		t.Errorf("order: rename %d, directory sync %d, write %d, sync %d", r, d, w, s)
+	}
+}
+
+func TestStalledDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(vfs.NewMem())
+		j := mustOpen(t, small(g))
+		mustSync(t, j, "before")
+		g.shut()
+		tk := mustAppend(t, j, "stalled")
+		synctest.Wait()
+		second := mustAppend(t, j, "in the next batch")
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if err := j.Wait(tk, Disk); !errors.Is(err, ErrNotConfirmed) {
+					t.Errorf("waiter of a stalled batch: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(began); took < DefaultAckDeadline || took > 2*time.Second {
+			t.Errorf("waiters released after %v", took)
+		}
+		if err := j.Wait(second, Disk); !errors.Is(err, ErrNotConfirmed) {
+			t.Errorf("waiter of the batch behind: %v", err)
+		}
+		if err := j.Wait(second, Memory); err != nil {
+			t.Errorf("memory waits: %v", err)
+		}
+		if _, err := j.Append(false, text("refused")); !errors.Is(err, ErrBusy) || !errors.Is(err, ErrFull) {
+			t.Errorf("append behind batches that were given up: %v", err)
+		}
+		if st := j.Stats(); st.Synced != 1 || st.Appended != 3 {
+			t.Errorf("stats while stalled: %+v", st)
+		}
+		g.open()
+		synctest.Wait()
+		if err := j.Wait(tk, Disk); err != nil {
+			t.Errorf("asked again after the stall: %v", err)
+		}
+		mustSync(t, j, "after")
+		if got := payloads(readAllFrom(t, j, 1)); len(got) != 4 {
+			t.Errorf("entries %q: what was not confirmed comes once", got)
+		}
+		mustClose(t, j)
+	})
+}
+
+func TestBothBatchesFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(vfs.NewMem())
+		j := mustOpen(t, small(g))
+		mustSync(t, j, "before")
+		g.shut()
+		taken := 1
+		mustAppend(t, j, "goes out at once")
+		synctest.Wait()
+		for ; ; taken++ {
+			if _, err := j.Append(false, text(strings.Repeat("y", 1000))); err != nil {
+				if !errors.Is(err, ErrBusy) {
+					t.Fatalf("append %d: %v", taken, err)
+				}
+				break
+			}
+			if taken > 100 {
+				t.Fatal("memory is not bounded")
+			}
+		}
+		g.open()
+		synctest.Wait()
+		if got := len(readAllFrom(t, j, 1)); got != taken+1 {
+			t.Errorf("took %d, found %d", taken+1, got)
+		}
+		mustClose(t, j)
+	})
+}
+
+// J6: after one failed write or sync the file is never touched again, the batch goes
+// into a new segment, and nobody notices.
+func TestFirstErrorPoisonsTheFile(t *testing.T) {
+	for _, kind := range []vfs.Kind{vfs.KindWrite, vfs.KindSync} {
+		for _, short := range []bool{false, true} {
+			mem := vfs.NewMem()
+			var armed, fired atomic.Bool
+			var victim atomic.Value
+			fsys := vfs.NewFaulty(mem, func(op vfs.Op) vfs.Fault {
+				if fired.Load() && op.Name == victim.Load() && op.Kind.Changes() {
+					t.Errorf("J6: operation %d (kind %d) on the poisoned %s", op.N, op.Kind, op.Name)
+				}
+				if op.Kind == kind && strings.HasSuffix(op.Name, spareSuffix) && armed.CompareAndSwap(true, false) {
+					victim.Store(op.Name)
+					fired.Store(true)
+					return vfs.Fault{Err: syscall.EIO, Short: short}
+				}
+				return vfs.Fault{}
+			})
+			j := mustOpen(t, small(fsys))
+			mustSync(t, j, "first")
+			armed.Store(true)
+			mustSync(t, j, "through the error")
+			mustSync(t, j, "after")
+			if !fired.Load() {
+				t.Fatal("the fault did not come")
+			}
+			if st := j.Stats(); st.Err != nil || st.Segments != 2 {
+				t.Errorf("stats after the error: %+v", st)
+			}
+			// J7: the page cache may show the failed batch; it is dead, and comes once.
+			mustClose(t, j)
+			mem.Kill()
+			j = mustOpen(t, small(mem))
+			if got := payloads(readAllFrom(t, j, 1)); strings.Join(got, "|") != "first|through the error|after" {
+				t.Errorf("kind %d short %v: recovered %q", kind, short, got)
+			}
+			mustClose(t, j)
+		}
+	}
+}
+
+func TestIdleProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		j := mustOpen(t, small(mem))
+		mustSync(t, j, "one")
+		v := mustLook(t, mem)
+		if v.proven != 0 {
+			t.Fatalf("proven %d before the proof", v.proven)
+		}
+		time.Sleep(idleProof + time.Millisecond)
+		synctest.Wait()
+		if v = mustLook(t, mem); v.proven != 1 {
+			t.Errorf("proven %d after %v without appends", v.proven, idleProof)
+		}
+		size := v.segs[0].end
+		time.Sleep(10 * idleProof)
+		if v = mustLook(t, mem); v.segs[0].end != size {
+			t.Error("one proof is enough")
+		}
+		mustClose(t, j)
+	})
+}
+
+func mustLook(t testing.TB, fsys FS) *survey {
+	t.Helper()
+	v, _, _, err := inspect(fsys, testDir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestBrokerLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := mustOpen(t, small(vfs.NewMem()))
+		late, early, parked, never := mustSync(t, j, "a"), mustSync(t, j, "b"), mustSync(t, j, "c"), mustSync(t, j, "d")
+		j.Settle(early.LSN, true) // before anybody waits
+		rows := []struct {
+			tk   Ticket
+			want error
+		}{{late, nil}, {late, nil}, {early, nil}, {parked, ErrParked}, {never, ErrNotConfirmed}}
+		var wg sync.WaitGroup
+		for _, row := range rows {
+			wg.Go(func() {
+				if err := j.Wait(row.tk, Broker); !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
+					t.Errorf("LSN %d: %v, want %v", row.tk.LSN, err, row.want)
+				}
+			})
+		}
+		synctest.Wait()
+		j.Settle(late.LSN, true)
+		j.Settle(parked.LSN, false)
+		wg.Wait()
+		mustClose(t, j)
+		if err := j.Wait(never, Broker); !errors.Is(err, ErrNotConfirmed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
+func TestSubscribe(t *testing.T) {
+	j := mustOpen(t, small(vfs.NewMem()))
+	defer mustClose(t, j)
+	a, b := j.Subscribe(), j.Subscribe()
+	mustSync(t, j, "one")
+	mustSync(t, j, "two")
+	for _, c := range []<-chan struct{}{a, b} {
+		select {
+		case <-c:
+		case <-time.After(5 * time.Second):
+			t.Fatal("a subscriber heard nothing")
+		}
+	}
+}
+
+// J14: Close drains and syncs what was taken, and says so when it cannot.
+func TestClose(t *testing.T) {
+	t.Run("drains", func(t *testing.T) {
+		mem := vfs.NewMem()
+		j := mustOpen(t, small(mem))
+		for range 20 {
+			mustAppend(t, j, "not waited for")
+		}
+		mustClose(t, j)
+		mustClose(t, j) // again: the same answer
+		if _, err := j.Append(false, text("late")); !errors.Is(err, ErrClosed) {
+			t.Errorf("append after Close: %v", err)
+		}
+		mem.Cut()
+		mem.Restart(testRand())
+		j = mustOpen(t, small(mem))
+		if got := readAllFrom(t, j, 1); len(got) != 20 {
+			t.Errorf("%d of 20 entries after Close and power loss", len(got))
+		}
+		mustClose(t, j)
+	})
+	t.Run("reports a device that takes nothing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var dead atomic.Bool
+			j := mustOpen(t, small(vfs.NewFaulty(vfs.NewMem(), func(op vfs.Op) vfs.Fault {
+				if dead.Load() && op.Kind.Changes() {
+					return vfs.Fault{Err: syscall.EIO}
+				}
+				return vfs.Fault{}
+			})))
+			mustSync(t, j, "good")
+			dead.Store(true)
+			tk := mustAppend(t, j, "lost")
+			err := j.Close()
+			if !errors.Is(err, errGivenUp) || !errors.Is(err, syscall.EIO) {
+				t.Errorf("Close: %v", err)
+			}
+			if err := j.Wait(tk, Disk); !errors.Is(err, ErrNotConfirmed) {
+				t.Errorf("waiter: %v", err)
+			}
+		})
+	})
+}
+
+func TestLevels(t *testing.T) {
+	for _, l := range []Level{Memory, Disk, Broker} {
+		var back Level
+		b, err := l.MarshalText()
+		if err != nil || back.UnmarshalText(b) != nil || back != l {
+			t.Errorf("%v does not survive its text %q", l, b)
+		}
+	}
+	if _, err := ParseLevel("tape"); err == nil || !strings.Contains(err.Error(), "memory, disk or broker") {
+		t.Errorf("unknown level: %v", err)
+	}
+	if s := Level(9).String(); s != "Level(9)" {
+		t.Errorf("%q", s)
+	}
+}
