@@ -13,6 +13,7 @@ import (
 const (
 	keepEvery       = 100 * time.Millisecond // checkpoint writes, retirement, retries
 	checkpointSync  = time.Second            // at most, after a write
+	probeEvery      = time.Second            // tries to make a file on a device that had no space
 	maxSpares       = 4                      // kept of what was retired
 	zeroChunk       = 512 << 10              // written and synced at a time, so that the batches in between wait little
 	zeroPause       = 2 * time.Millisecond   // between chunks while nobody waits for the spare
@@ -28,7 +29,8 @@ type keeper struct {
 	unsynced bool
 	syncedAt time.Time
 	lastErr  string
-	ballast  bool // the file is there
+	ballast  bool      // the file is there
+	triedAt  time.Time // when a spare was last made, or could not be
 	zeros    []byte
 	rate     growth
 }

@@ -11,11 +11,13 @@ import (
 // errBudgetUsed is why no spare is made although the device may have room.
 var errBudgetUsed = errors.New("the budget is used up")
 
-// makeSpares keeps one spare ready, and the ballast. The result, good or bad, is told to
+// makeSpares keeps one spare ready, and the ballast. After a failure it tries to make one
+// more, even when retirement gave some, to see whether the device takes new files again.
+// The result, good or bad, is told to
 // a committer that waits.
 func (j *Journal) makeSpares() {
 	j.segMu.Lock()
-	need := len(j.spares) == 0
+	need := len(j.spares) == 0 || j.spaceErr != nil && len(j.spares) < maxSpares && time.Since(j.keeper.triedAt) >= probeEvery
 	size, allowed := j.sizes.segment, j.segBytes+j.spareBytes+j.sizes.segment <= j.maxBytes
 	hungry := j.hungry
 	j.segMu.Unlock()
@@ -24,6 +26,7 @@ func (j *Journal) makeSpares() {
 		return
 	}
 	sp, err := spare{}, errBudgetUsed
+	j.keeper.triedAt = time.Now()
 	if allowed {
 		sp, err = j.makeSpare(size)
 	}
