@@ -46,6 +46,11 @@ func (l *Lane) deliver(ctx context.Context, b *batch) bool {
 	parts := []*batch{b} // first to go first
 	for len(parts) > 0 {
 		part := parts[0]
+		if len(part.tags) > 1 && part.size() > l.bound() {
+			// Filled before the topic's limit was known. It was never sent: any boundaries do.
+			parts = append(l.split(part, verdict{}), parts[1:]...)
+			continue
+		}
 		switch v := l.send(ctx, part); {
 		case ctx.Err() != nil:
 			return false
@@ -53,7 +58,7 @@ func (l *Lane) deliver(ctx context.Context, b *batch) bool {
 			parts = parts[1:]
 			l.owner.Settled(Settlement{Lane: l, Tags: part.tags, Outcome: Delivered})
 		case v.class == classTopic:
-			l.surrender(parts, l.outcome(), v.code)
+			l.surrender(parts, l.outcome(v.code), v.code)
 			return true
 		case len(part.tags) == 1:
 			parts = parts[1:]
@@ -90,6 +95,13 @@ func (l *Lane) split(b *batch, v verdict) []*batch {
 		}
 	}
 	return parts
+}
+
+// bound returns how large a batch may be.
+func (l *Lane) bound() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit
 }
 
 // lower makes later batches smaller, since the topic's limit is below ours: without it each
@@ -132,7 +144,7 @@ func (l *Lane) refuses(v verdict) bool {
 	if l.topicBad.IsZero() {
 		l.topicBad = l.p.o.now()
 	}
-	if l.outcome() == TopicRefused && l.patient {
+	if l.outcome(v.code) == TopicRefused && l.patient {
 		return false
 	}
 	patience := l.p.o.TopicGrace
@@ -143,9 +155,9 @@ func (l *Lane) refuses(v verdict) bool {
 	return l.p.o.now().Sub(l.topicBad) >= patience
 }
 
-// outcome is what a refusal of the topic means for this lane.
-func (l *Lane) outcome() Outcome {
-	if n := l.p.state(l.topic).Partitions; n > 0 && l.partition >= n {
+// outcome is what a refusal of the topic with this code means for the lane.
+func (l *Lane) outcome(code int16) Outcome {
+	if n := l.p.state(l.topic).Partitions; code == codeNoPartition || n > 0 && l.partition >= n {
 		return PartitionGone
 	}
 	return TopicRefused
@@ -212,6 +224,8 @@ func (l *Lane) retry(ctx context.Context, b *batch, v verdict, err error) {
 		b.sealed = false // nothing was taken, so the bytes may change
 	case classNetwork, classBroker, classLeader:
 		l.p.failed()
+	case classTopic:
+		notify(l.p.poll) // whether the layout has changed
 	}
 	l.logRetry(b, v, err)
 	backoff := min(backoffMax, backoffMin<<min(l.failures-1, 10))

@@ -139,8 +139,8 @@ func TestDrainEnds(t *testing.T) {
 		t.Errorf("drain with an ended context: %v", err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- r.forwarder.Drain(context.Background()) }()
 	f := r.forwarder
+	go func() { done <- f.Drain(context.Background()) }()
 	eventually(t, "drain waits", func() bool {
 		f.drainMu.Lock()
 		defer f.drainMu.Unlock()

@@ -1,0 +1,529 @@
+package produce
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// wiretap keeps the record batches of all produce requests, as they came in.
+type wiretap struct {
+	mu      sync.Mutex
+	batches [][]byte
+}
+
+// tap begins to keep. answer, where not nil, may answer a request in the broker's place.
+func tap(c *kfake.Cluster, answer func(n int, req *kmsg.ProduceRequest) *kmsg.ProduceResponseTopicPartition) *wiretap {
+	w := &wiretap{}
+	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := r.(*kmsg.ProduceRequest)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.batches = append(w.batches, bytes.Clone(req.Topics[0].Partitions[0].Records))
+		if answer == nil {
+			return nil, nil, false
+		}
+		p := answer(len(w.batches), req)
+		if p == nil {
+			return nil, nil, false
+		}
+		p.Partition = req.Topics[0].Partitions[0].Partition
+		res := req.ResponseKind().(*kmsg.ProduceResponse)
+		res.Topics = []kmsg.ProduceResponseTopic{{Topic: req.Topics[0].Topic, Partitions: []kmsg.ProduceResponseTopicPartition{*p}}}
+		return res, nil, true
+	})
+	return w
+}
+
+// refusal is an answer that refuses, naming records.
+func refusal(e *kerr.Error, records ...int32) *kmsg.ProduceResponseTopicPartition {
+	p := kmsg.NewProduceResponseTopicPartition()
+	p.ErrorCode = e.Code
+	for _, r := range records {
+		named := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		named.RelativeOffset = r
+		p.ErrorRecords = append(p.ErrorRecords, named)
+	}
+	return &p
+}
+
+// seen returns the batches so far, decoded.
+func (w *wiretap) seen(t testing.TB) (batches []kmsg.RecordBatch) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, raw := range w.batches {
+		var b kmsg.RecordBatch
+		if err := b.ReadFrom(raw); err != nil {
+			t.Fatal(err)
+		}
+		batches = append(batches, b)
+	}
+	return batches
+}
+
+// fill adds n records, tagged from first on, and lets them go.
+func fill(t testing.TB, l *Lane, first, n int) {
+	t.Helper()
+	for i := range n {
+		if !l.Add(uint64(first+i), []byte("key"), []byte(strconv.Itoa(first+i)), nil) {
+			t.Fatalf("the lane has no room for record %d", first+i)
+		}
+	}
+	l.Flush()
+}
+
+// through collects settlements until n records are settled.
+func (o *owner) through(t testing.TB, n int) (all []Settlement) {
+	t.Helper()
+	for n > 0 {
+		s := o.next(t)
+		all = append(all, s)
+		n -= len(s.Tags)
+	}
+	return all
+}
+
+// values are the values of partition 0, in order.
+func values(t testing.TB, c *kfake.Cluster) (list []string) {
+	t.Helper()
+	for _, r := range consume(t, c, testTopic, int(logEnd(c, testTopic, 0))) {
+		list = append(list, r.value)
+	}
+	return list
+}
+
+// count returns "0".."n-1".
+func count(n int) (list []string) {
+	for i := range n {
+		list = append(list, strconv.Itoa(i))
+	}
+	return list
+}
+
+// What each answer leads to, by code. In each case 8 records are in the batch that is answered
+// so, once, and then the broker is well.
+func TestEveryClassOfAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer *kerr.Error
+		named  []int32
+		want   []string // settlements
+		same   bool     // the second attempt is the first one, byte for byte
+		fresh  bool     // the second attempt has a new producer id
+		lost   []string // values that are not in the log
+	}{
+		{name: "7 timed out", answer: kerr.RequestTimedOut, same: true},
+		{name: "13 network", answer: kerr.NetworkException, same: true},
+		{name: "2 corrupt on the way", answer: kerr.CorruptMessage, same: true},
+		{name: "5 no leader", answer: kerr.LeaderNotAvailable, same: true},
+		{name: "6 not the leader", answer: kerr.NotLeaderForPartition, same: true},
+		{name: "19 not enough replicas", answer: kerr.NotEnoughReplicas, same: true},
+		{name: "20 not enough replicas after append", answer: kerr.NotEnoughReplicasAfterAppend, same: true},
+		{name: "56 storage error", answer: kerr.KafkaStorageError, same: true},
+		{name: "89 throttled", answer: kerr.ThrottlingQuotaExceeded, same: true},
+		{name: "-1 unknown", answer: kerr.UnknownServerError, same: true},
+		{name: "46 duplicate", answer: kerr.DuplicateSequenceNumber, lost: count(8)},
+		{name: "45 out of order", answer: kerr.OutOfOrderSequenceNumber, fresh: true},
+		{name: "47 epoch", answer: kerr.InvalidProducerEpoch, fresh: true},
+		{name: "59 unknown producer", answer: kerr.UnknownProducerID, fresh: true},
+		{name: "49 unknown mapping", answer: kerr.InvalidProducerIDMapping, fresh: true},
+		{name: "90 fenced", answer: kerr.ProducerFenced, fresh: true},
+		{name: "32 timestamp", answer: kerr.InvalidTimestamp},
+		{name: "3 no such topic, for a moment", answer: kerr.UnknownTopicOrPartition, same: true},
+		{name: "29 not authorised, for a moment", answer: kerr.TopicAuthorizationFailed, same: true},
+		{name: "10 too large, the batch", answer: kerr.MessageTooLarge, want: []string{"delivered 0 [0 1 2 3]", "delivered 0 [4 5 6 7]"}},
+		{name: "18 list too large", answer: kerr.RecordListTooLarge, want: []string{"delivered 0 [0 1 2 3]", "delivered 0 [4 5 6 7]"}},
+		{name: "87 invalid, unnamed", answer: kerr.InvalidRecord, want: []string{"delivered 0 [0 1 2 3]", "delivered 0 [4 5 6 7]"}},
+		{name: "87 invalid, named", answer: kerr.InvalidRecord, named: []int32{2, 3, 7}, want: []string{
+			"delivered 0 [0 1]", "delivered 0 [2]", "delivered 0 [3]", "delivered 0 [4 5 6]", "delivered 0 [7]",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := cluster(t, kfake.SeedTopics(1, testTopic))
+			w := tap(c, func(n int, _ *kmsg.ProduceRequest) *kmsg.ProduceResponseTopicPartition {
+				if n > 1 {
+					return nil
+				}
+				return refusal(tt.answer, tt.named...)
+			})
+			p := producer(t, c, nil)
+			o := newOwner()
+			l := p.Lane(testTopic, 0, o)
+			fill(t, l, 0, 8)
+			var got []string
+			for _, s := range o.through(t, 8) {
+				got = append(got, s.String())
+			}
+			if tt.want == nil {
+				tt.want = []string{"delivered 0 [0 1 2 3 4 5 6 7]"}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("settlements %q, want %q", got, tt.want)
+			}
+			compareAttempts(t, w, tt.same, tt.fresh)
+			fill(t, l, 8, 1) // sequences go on
+			o.through(t, 1)
+			want := slices.DeleteFunc(count(9), func(v string) bool { return slices.Contains(tt.lost, v) })
+			if got := values(t, c); !slices.Equal(got, want) {
+				t.Errorf("the log has %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// compareAttempts looks at the first two requests.
+func compareAttempts(t *testing.T, w *wiretap, same, fresh bool) {
+	t.Helper()
+	if !same && !fresh {
+		return
+	}
+	batches := w.seen(t)
+	if len(batches) < 2 {
+		t.Fatalf("%d attempts, want 2", len(batches))
+	}
+	if same && !bytes.Equal(w.batches[0], w.batches[1]) {
+		t.Error("the second attempt differs from the first")
+	}
+	if fresh && (batches[0].ProducerID == batches[1].ProducerID || batches[1].FirstSequence != 0 || batches[1].NumRecords != 8) {
+		t.Errorf("first attempt %d/%d, second %d/%d of %d", batches[0].ProducerID, batches[0].FirstSequence, batches[1].ProducerID, batches[1].FirstSequence, batches[1].NumRecords)
+	}
+}
+
+// Every class is in the table, and what is not listed is tried again.
+func TestClassify(t *testing.T) {
+	seen := map[class]bool{}
+	for code := kafka.Error(-1); code < 150; code++ {
+		err := error(code)
+		if code == 0 {
+			err = nil
+		}
+		c, got := classify(fmt.Errorf("call: %w", err))
+		if err == nil {
+			c, got = classify(nil)
+		}
+		seen[c] = true
+		if got != int16(code) {
+			t.Errorf("code %d comes out as %d", code, got)
+		}
+		if _, listed := classes[code]; !listed && c != classBroker {
+			t.Errorf("code %d is not listed and is %v", code, c)
+		}
+	}
+	for c := range numClasses {
+		if !seen[c] {
+			t.Errorf("no code is %v", c)
+		}
+	}
+	if c, _ := classify(fmt.Errorf("EOF")); c != classNetwork {
+		t.Errorf("an error without a code is %v", c)
+	}
+}
+
+// Single records that are refused settle alone, in their place, and use up no sequence.
+func TestRefusedRecords(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		code  *kerr.Error
+		named bool
+	}{{"by halves", kerr.MessageTooLarge, false}, {"by halves, invalid", kerr.InvalidRecord, false}, {"by name", kerr.InvalidRecord, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := cluster(t, kfake.SeedTopics(1, testTopic))
+			tap(c, func(_ int, req *kmsg.ProduceRequest) *kmsg.ProduceResponseTopicPartition {
+				var bad []int32
+				for i, v := range recordValues(req.Topics[0].Partitions[0].Records) {
+					if v == "3" || v == "11" {
+						bad = append(bad, int32(i))
+					}
+				}
+				switch {
+				case bad == nil:
+					return nil
+				case tt.named:
+					return refusal(tt.code, bad...)
+				}
+				return refusal(tt.code)
+			})
+			p := producer(t, c, nil)
+			o := newOwner()
+			l := p.Lane(testTopic, 0, o)
+			fill(t, l, 0, 20)
+			var order []uint64
+			for _, s := range o.through(t, 20) {
+				refused := slices.Equal(s.Tags, []uint64{3}) || slices.Equal(s.Tags, []uint64{11})
+				if refused != (s.Outcome == RecordRefused) || refused && s.Code != tt.code.Code {
+					t.Errorf("settlement %v", s)
+				}
+				order = append(order, s.Tags...)
+			}
+			if !slices.IsSorted(order) {
+				t.Errorf("settled in the order %v", order)
+			}
+			want := slices.DeleteFunc(count(20), func(v string) bool { return v == "3" || v == "11" })
+			if got := values(t, c); !slices.Equal(got, want) {
+				t.Errorf("the log has %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// recordValues returns the values in a raw batch.
+func recordValues(raw []byte) (values []string) {
+	b := &batch{buf: append(make([]byte, sizePrefix), raw...)}
+	n := int(raw[offsetCount-sizePrefix+3]) // tests have fewer than 256 records
+	b.tags = make([]uint64, n)
+	for i := range n {
+		one := b.pick(func(j int) bool { return i == j })
+		var r kmsg.Record
+		if err := r.ReadFrom(one.buf[recordsStart:]); err != nil {
+			panic(err)
+		}
+		values = append(values, string(r.Value))
+	}
+	return values
+}
+
+// A topic's limit below ours is learnt: later batches fit at once.
+func TestLearnsTheTopicsLimit(t *testing.T) {
+	c := cluster(t)
+	if err := c.CreateTopic(testTopic, 1, map[string]string{"max.message.bytes": "40000"}); err != nil {
+		t.Fatal(err)
+	}
+	w := tap(c, nil)
+	p := producer(t, c, func(o *Options) { o.MaxBatchBytes = 200_000 })
+	o := newOwner()
+	l := p.Lane(testTopic, 0, o)
+	for i := range 2000 {
+		for !l.Add(uint64(i), nil, bytes.Repeat([]byte("x"), 300), nil) {
+			<-o.room
+		}
+	}
+	l.Flush()
+	o.through(t, 2000)
+	if got := logEnd(c, testTopic, 0); got != 2000 {
+		t.Errorf("%d records in the log", got)
+	}
+	refused := 0
+	for _, raw := range w.batches {
+		if len(raw) > 40000 {
+			refused++
+		}
+	}
+	// 200, 100 and 50 KB; then it is known.
+	if refused > 3 {
+		t.Errorf("%d of %d requests were too large", refused, len(w.batches))
+	}
+}
+
+// javaIncrement is DefaultRecordBatch.incrementSequence of Kafka 4.3.1.
+func javaIncrement(sequence, increment int32) int32 {
+	const last = 1<<31 - 1
+	if sequence > last-increment {
+		return increment - (last - sequence) - 1
+	}
+	return sequence + increment
+}
+
+// The sequence passes its end, inside a batch and at its border, as real brokers expect it.
+// kfake counts modulo 2^31-1 where Kafka counts modulo 2^31, so that the test itself answers;
+// and where kfake refuses (45), a new producer id goes on without loss.
+func TestSequenceWraps(t *testing.T) {
+	for _, start := range []int32{sequenceMask - 9, sequenceMask - 4, sequenceMask} {
+		for _, strict := range []bool{true, false} {
+			t.Run(fmt.Sprint(start, " as Kafka: ", strict), func(t *testing.T) {
+				c := cluster(t, kfake.SeedTopics(1, testTopic))
+				due := start
+				w := tap(c, func(n int, req *kmsg.ProduceRequest) *kmsg.ProduceResponseTopicPartition {
+					if !strict || n == 1 {
+						return nil
+					}
+					var b kmsg.RecordBatch
+					if err := b.ReadFrom(req.Topics[0].Partitions[0].Records); err != nil || b.FirstSequence != due {
+						t.Errorf("sequence %d came, %d was due (%v)", b.FirstSequence, due, err)
+						return refusal(kerr.OutOfOrderSequenceNumber)
+					}
+					due = javaIncrement(due, b.NumRecords)
+					p := kmsg.NewProduceResponseTopicPartition()
+					return &p
+				})
+				p := producer(t, c, nil)
+				o := newOwner()
+				l := p.Lane(testTopic, 0, o)
+				fill(t, l, 0, 1) // a partition that never held a record takes sequence 0 only
+				o.through(t, 1)
+				var err error
+				if l.id, l.epoch, err = p.o.Conn.InitProducerID(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				l.sequence = start // the lane's goroutine waits: the next Add hands over
+				for i := range 6 {
+					fill(t, l, 1+5*i, 5)
+					o.through(t, 5)
+				}
+				if n := len(w.seen(t)); strict && n != 7 {
+					t.Errorf("%d requests for 7 batches", n)
+				}
+				if got := values(t, c); !strict && !slices.Equal(got, count(31)) {
+					t.Errorf("the log has %v", got)
+				}
+			})
+		}
+	}
+}
+
+// A topic that is missing or closed for longer than a moment is handed back whole: what is in
+// flight and what fills; nothing is taken until Reopen.
+func TestTopicRefused(t *testing.T) {
+	for name, open := range map[string]func(t *testing.T) (*kfake.Cluster, func()){
+		"missing": func(t *testing.T) (*kfake.Cluster, func()) {
+			c := cluster(t)
+			return c, func() {
+				if err := c.CreateTopic(testTopic, 1, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"closed": func(t *testing.T) (*kfake.Cluster, func()) {
+			c := cluster(t, kfake.SeedTopics(1, testTopic))
+			h := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+			return c, h.Remove
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, end := open(t)
+			p := producer(t, c, nil)
+			p.Topic(testTopic)
+			o := newOwner()
+			l := p.Lane(testTopic, 0, o)
+			fill(t, l, 0, 3)
+			eventually(t, "the first request is under way", l.Stalled)
+			fill(t, l, 3, 2)
+			s := o.next(t)
+			if s.Outcome != TopicRefused || !slices.Equal(s.Tags, []uint64{0, 1, 2, 3, 4}) {
+				t.Fatalf("settlement %v", s)
+			}
+			if l.Add(5, nil, nil, nil) {
+				t.Error("the lane took a record before Reopen")
+			}
+			end()
+			eventually(t, "the topic is there", func() bool { return p.Topic(testTopic).Partitions == 1 })
+			l.Reopen()
+			fill(t, l, 0, 5)
+			if all := o.through(t, 5); all[0].Outcome != Delivered {
+				t.Errorf("after Reopen: %v", all[0])
+			}
+			if got := values(t, c); !slices.Equal(got, count(5)) {
+				t.Errorf("the log has %v", got)
+			}
+		})
+	}
+}
+
+// A topic made again with fewer partitions: the lanes that are no more hand their records back.
+func TestPartitionGone(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(3, testTopic))
+	p := producer(t, c, nil)
+	o := newOwner()
+	l := p.Lane(testTopic, 2, o)
+	eventually(t, "the topic is known", func() bool { return p.Topic(testTopic).Partitions == 3 })
+	fill(t, l, 0, 1)
+	o.through(t, 1)
+	if err := c.DeleteTopic(testTopic); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CreateTopic(testTopic, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, l, 1, 4)
+	if s := o.next(t); s.Outcome != PartitionGone || len(s.Tags) != 4 {
+		t.Fatalf("settlement %v", s)
+	}
+}
+
+// A young cluster has no producer ids for a while.
+func TestInitProducerIDIsAskedAgain(t *testing.T) {
+	for _, e := range []*kerr.Error{kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.ClusterAuthorizationFailed} {
+		t.Run(e.Message, func(t *testing.T) {
+			c := cluster(t, kfake.SeedTopics(1, testTopic))
+			h := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: e, Count: 3})
+			p := producer(t, c, nil)
+			o := newOwner()
+			fill(t, p.Lane(testTopic, 0, o), 0, 2)
+			o.through(t, 2)
+			if h.Hits() != 3 {
+				t.Errorf("%d refusals, want 3", h.Hits())
+			}
+		})
+	}
+}
+
+// One request of a lane at a time, whatever is added meanwhile; the rest goes in batches.
+func TestOneRequestInFlight(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, testTopic))
+	w := tap(c, nil)
+	p := producer(t, c, func(o *Options) { o.MaxBatchRecords = 100 })
+	o := newOwner()
+	l := p.Lane(testTopic, 0, o)
+	for i := range 2000 {
+		for !l.Add(uint64(i), nil, []byte(strconv.Itoa(i)), nil) {
+			<-o.room
+		}
+	}
+	l.Flush()
+	o.through(t, 2000)
+	if got := values(t, c); !slices.Equal(got, count(2000)) {
+		t.Error("the log is not in order")
+	}
+	for i, b := range w.seen(t) {
+		if b.NumRecords > 100 {
+			t.Errorf("batch %d has %d records", i, b.NumRecords)
+		}
+	}
+}
+
+// A batch that was tried for long gets a new time under the same sequence, so that a topic's
+// retention does not delete it on arrival.
+func TestOldBatchGetsNewTime(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, testTopic))
+	var mu sync.Mutex
+	ahead := time.Duration(0)
+	w := tap(c, func(n int, _ *kmsg.ProduceRequest) *kmsg.ProduceResponseTopicPartition {
+		mu.Lock()
+		defer mu.Unlock()
+		ahead += restampAfter / 2
+		if n < 5 {
+			return refusal(kerr.NotEnoughReplicas)
+		}
+		return nil
+	})
+	p := producer(t, c, func(o *Options) {
+		o.now = func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Now().Add(ahead)
+		}
+	})
+	o := newOwner()
+	fill(t, p.Lane(testTopic, 0, o), 0, 3)
+	o.through(t, 3)
+	times := map[int64]bool{}
+	for _, b := range w.seen(t) {
+		times[b.FirstTimestamp] = true
+		if b.FirstSequence != 0 || b.NumRecords != 3 {
+			t.Errorf("an attempt has sequence %d and %d records", b.FirstSequence, b.NumRecords)
+		}
+	}
+	if len(times) < 2 || len(times) > 3 {
+		t.Errorf("%d times in five attempts over %v", len(times), ahead)
+	}
+}
