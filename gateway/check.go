@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/receive"
+	"github.com/tidegate/tidegate/internal/apps"
+	"github.com/tidegate/tidegate/internal/kafkaconn"
+	"github.com/tidegate/tidegate/internal/reload"
+)
+
+// checkTimeout bounds everything that check asks the cluster.
+const checkTimeout = 15 * time.Second
+
+// checkCommand looks at everything that a start would trip over, or that an operator would
+// regret later.
+type checkCommand struct {
+	settings `embed:""`
+	Offline  bool `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no journal, no token files. For CI."`
+}
+
+// findings are the lines that check prints, in the order in which it looks.
+type findings struct {
+	out    io.Writer
+	errors int
+}
+
+func (f *findings) ok(format string, args ...any)   { f.line("ok", format, args...) }
+func (f *findings) note(format string, args ...any) { f.line("note", format, args...) }
+func (f *findings) warn(format string, args ...any) { f.line("warning", format, args...) }
+
+func (f *findings) fail(format string, args ...any) {
+	f.errors++
+	f.line("error", format, args...)
+}
+
+// line prints one finding as one line, whatever is in it.
+func (f *findings) line(level, format string, args ...any) {
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
+	fmt.Fprintf(f.out, "%-8s %s\n", level+":", text)
+}
+
+// Run prints one line per finding: ok, note, warning or error. It changes nothing, and may
+// run beside a live gateway. errFound: there was an error.
+func (c *checkCommand) Run(con *console) error {
+	f := &findings{out: con.stdout}
+	if err := c.complete(); err != nil {
+		f.fail("%v", err)
+	}
+	c.checkSettings(f)
+	c.checkApps(f)
+	routes := c.checkRoutes(f)
+	if !c.Offline {
+		checkJournal(f, &c.settings)
+		ctx, cancel := context.WithTimeout(con.ctx, checkTimeout)
+		defer cancel()
+		c.checkKafka(ctx, f, routes)
+	}
+	if f.errors > 0 {
+		fmt.Fprintf(con.stdout, "errors: %d\n", f.errors)
+		return errFound
+	}
+	fmt.Fprintln(con.stdout, "no errors")
+	return nil
+}
+
+func (c *checkCommand) checkSettings(f *findings) {
+	before := f.errors
+	for _, err := range c.wrong(!c.Offline) {
+		f.fail("%v", err)
+	}
+	if c.AckDeadline >= vendorPatience {
+		f.warn("--ack-deadline: %v is not below the vendor's %v: late answers are callbacks that failed for it", c.AckDeadline, vendorPatience)
+	}
+	if c.UnknownApps == "accept" {
+		f.warn("--unknown-apps: callbacks of apps that are not listed are accepted unsigned, from anyone who knows the URL")
+	}
+	if c.Offline && errors.Is(c.Flags.Check(), kafkaconn.ErrNoBrokers) {
+		f.note("--brokers: not given, which the gateway needs")
+	}
+	if f.errors == before {
+		f.ok("settings")
+	}
+}
+
+// checkFile reads a file as a start does, where an unknown key is an error too.
+func checkFile[T any](f *findings, name, path string, parse reload.Parse[T]) (value T, ok bool) {
+	file, err := reload.Open(name, path, parse, reload.Options{})
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			f.fail("%s", strings.TrimRight(line, "\n"))
+		}
+		return value, false
+	}
+	return file.Get(), true
+}
+
+func (c *checkCommand) checkApps(f *findings) {
+	snapshot, ok := checkFile(f, "apps", c.Apps, apps.Parser(apps.Options{ResolveTokens: !c.Offline}))
+	if !ok {
+		return
+	}
+	for app := range snapshot.All() {
+		if len(app.Tokens) == 0 {
+			f.warn("%s: app %d (%s) has no token: anyone who knows the URL can send callbacks in its name", c.Apps, app.ID, app.Name)
+		}
+		for _, token := range app.Tokens {
+			switch source, _, _ := strings.Cut(token.Source, ":"); source {
+			case "env":
+				f.note("%s: app %d (%s): a change of %s needs a restart; file: does not", c.Apps, app.ID, app.Name, token.Source)
+			case "plain":
+				f.warn("%s: app %d (%s) has a plain: token, which is for trying out; write file:PATH", c.Apps, app.ID, app.Name)
+			}
+		}
+	}
+	if snapshot.Len() == 0 && c.UnknownApps == "refuse" {
+		f.warn("%s: no app is listed, so every callback is refused", c.Apps)
+	}
+	f.ok("%s: %d apps, %d of them unsigned", c.Apps, snapshot.Len(), snapshot.Unsigned())
+}
+
+// checkRoutes returns the routes, nil when they cannot be read.
+func (c *checkCommand) checkRoutes(f *findings) *receive.Routes {
+	routes, source := receive.DefaultRoutes(c.routeOptions()), "routes (default)"
+	if c.Routes != "" {
+		var ok bool
+		if routes, ok = checkFile(f, "routes", c.Routes, receive.ParseRoutes(c.routeOptions())); !ok {
+			return nil
+		}
+		source = c.Routes
+	}
+	for _, line := range routes.Lines() {
+		f.note("%s: %s", source, line)
+	}
+	for _, warning := range routes.Warnings() {
+		f.warn("%s: %s", source, warning)
+	}
+	f.ok("%s", source)
+	return routes
+}

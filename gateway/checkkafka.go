@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/receive"
+	"github.com/tidegate/tidegate/internal/kafkaconn"
+)
+
+const (
+	// envelopeRoom is what a record may be longer than its body: headers, key and batch.
+	envelopeRoom = 8 << 10
+
+	// wantMinISR and wantReplication are what lets a cluster lose a broker without losing
+	// records that it has acknowledged.
+	wantMinISR      = 2
+	wantReplication = 3
+
+	// wantRetention is what a topic should keep at least: a journal may hold a day of
+	// callbacks when Kafka is back, they all come at once, and their readers need time.
+	wantRetention = 24 * time.Hour
+
+	retryPause = 200 * time.Millisecond
+)
+
+// cluster is what check asks; *kafkaconn.Conn is one.
+type cluster interface {
+	Topics(ctx context.Context, names ...string) ([]kafkaconn.TopicInfo, error)
+	InitProducerID(ctx context.Context) (id int64, epoch int16, err error)
+}
+
+// checkKafka asks the cluster for the topics of the routes and for a producer id.
+func (c *checkCommand) checkKafka(ctx context.Context, f *findings, routes *receive.Routes) {
+	if c.Flags.Check() != nil {
+		return // said already
+	}
+	conn, err := kafkaconn.Open(c.Flags, clientID)
+	if err != nil {
+		f.fail("%v", err)
+		return
+	}
+	defer conn.Close()
+	topics := []string{c.topics().AlarmsRaw}
+	if routes != nil {
+		topics = routes.Topics()
+	}
+	askCluster(ctx, f, conn, topics, int64(c.MaxBodyBytes))
+}
+
+func askCluster(ctx context.Context, f *findings, conn cluster, topics []string, maxBody int64) {
+	infos, err := conn.Topics(ctx, topics...)
+	if err != nil {
+		f.fail("kafka: %v", err)
+		return
+	}
+	for i := range infos {
+		checkTopic(f, &infos[i], maxBody)
+	}
+	if err := askProducerID(ctx, conn); err != nil {
+		f.fail("kafka: %v: the gateway writes as an idempotent producer; does its user have that right?", err)
+		return
+	}
+	f.ok("kafka: the cluster answers and gives out producer ids")
+}
+
+// askProducerID asks until the answer is one that stays: a young cluster refuses for
+// seconds.
+func askProducerID(ctx context.Context, conn cluster) error {
+	for {
+		_, _, err := conn.InitProducerID(ctx)
+		var passing interface{ Temporary() bool }
+		if err == nil || !errors.As(err, &passing) || !passing.Temporary() {
+			return err
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func checkTopic(f *findings, t *kafkaconn.TopicInfo, maxBody int64) {
+	if t.Err != nil {
+		f.fail("topic %s: %v; make it with deploy/kafka/topics.sh, or give this user the right to it. Until then its callbacks wait in the journal", t.Name, t.Err)
+		return
+	}
+	if t.Replication < wantReplication {
+		f.warn("topic %s: replication is %d: with less than %d, losing brokers can lose callbacks", t.Name, t.Replication, wantReplication)
+	}
+	if t.ConfigErr != nil {
+		f.warn("topic %s: its settings cannot be read, so they were not checked: %v", t.Name, t.ConfigErr)
+		return
+	}
+	if t.MinISR < wantMinISR {
+		f.warn("topic %s: min.insync.replicas is %d: with less than %d, one broker's disk is all that an acknowledged callback is on", t.Name, t.MinISR, wantMinISR)
+	}
+	if need := maxBody + envelopeRoom; int64(t.MaxMessageBytes) < need {
+		f.warn("topic %s: max.message.bytes is %d: a body of --max-body-bytes needs %d; larger callbacks would be parked", t.Name, t.MaxMessageBytes, need)
+	}
+	if t.Retention >= 0 && t.Retention < wantRetention {
+		f.warn("topic %s: retention.ms is %v: shorter than the %v of callbacks that the journal may hold and deliver at once", t.Name, t.Retention, wantRetention)
+	}
+	f.ok("topic %s: %d partitions, replication %d", t.Name, t.Partitions, t.Replication)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/entry"
+	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/schema"
+)
+
+// dumpCommand prints the callbacks of one journal.
+type dumpCommand struct {
+	inspectFlags `embed:""`
+	From         uint64 `name:"from" env:"-" placeholder:"LSN" default:"1" help:"First log sequence number to print."`
+	Limit        int    `name:"limit" env:"-" placeholder:"N" default:"0" help:"Print at most so many. 0: all."`
+	Bodies       bool   `name:"bodies" env:"-" help:"Print bodies and query parameters too: they are the end users' data."`
+}
+
+// errEnough ends a dump at its limit.
+var errEnough = errors.New("limit reached")
+
+// Run prints every callback from --from on, delivered ones too as long as they are kept.
+func (c *dumpCommand) Run(con *console) error {
+	if c.Limit < 0 {
+		return fmt.Errorf("--limit: want 0 or more, have %d", c.Limit)
+	}
+	id, err := journalID(c.JournalDir)
+	if err != nil {
+		return err
+	}
+	printed := 0
+	err = journal.Dump(c.JournalDir, journal.LSN(c.From), func(e journal.Entry) error {
+		if c.Limit > 0 && printed == c.Limit {
+			return errEnough
+		}
+		printed++
+		return c.print(con.stdout, dumped(id, e, c.Bodies))
+	})
+	switch {
+	case errors.Is(err, errEnough):
+		return nil
+	case errors.Is(err, journal.ErrCorrupt):
+		return fmt.Errorf("entries were left out, which journal verify lists: %w", err)
+	}
+	return err
+}
+
+func journalID(dir string) (uint64, error) {
+	report, err := journal.Stat(dir)
+	if err != nil {
+		return 0, err
+	}
+	id, err := strconv.ParseUint(report.ID, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read journal id: %w", err)
+	}
+	return id, nil
+}
+
+// dumpedEntry is one line of the dump.
+type dumpedEntry struct {
+	LSN           journal.LSN       `json:"lsn"`
+	ID            string            `json:"id"` // ce_id
+	ReceivedAt    string            `json:"received_at"`
+	Topic         string            `json:"topic"`
+	AppID         int64             `json:"sdk_app_id"`
+	Command       string            `json:"command"`
+	Authenticated string            `json:"authenticated"`
+	Gateway       string            `json:"gateway"`
+	BodyBytes     int               `json:"body_bytes"`
+	Attributes    map[string]string `json:"attributes,omitempty"` // with --bodies only
+	Body          []byte            `json:"body,omitempty"`       // base64, with --bodies only
+	Problem       string            `json:"problem,omitempty"`    // why nothing else could be read
+}
+
+// dumped reads an entry. It copies what it keeps.
+func dumped(id uint64, e journal.Entry, bodies bool) *dumpedEntry {
+	d := &dumpedEntry{LSN: e.LSN, ID: schema.CallbackID{Journal: id, LSN: uint64(e.LSN)}.String()}
+	read, err := entry.Parse(e.Payload)
+	if err != nil {
+		d.ReceivedAt = e.Time.UTC().Format(time.RFC3339Nano)
+		d.Problem = err.Error()
+		return d
+	}
+	c := &read.Callback
+	d.ReceivedAt = schema.FormatTime(c.ReceivedAt)
+	d.Topic, d.AppID, d.Command = string(read.Topic), c.AppID, string(c.Command)
+	d.Authenticated, d.Gateway, d.BodyBytes = c.Authenticated.String(), string(c.Gateway), len(c.Body)
+	if !bodies {
+		return d
+	}
+	d.Body = append([]byte(nil), c.Body...)
+	for a, value := range c.Attributes {
+		if value != nil {
+			if d.Attributes == nil {
+				d.Attributes = make(map[string]string)
+			}
+			d.Attributes[schema.Attribute(a).String()] = string(value)
+		}
+	}
+	return d
+}
+
+func (c *dumpCommand) print(w io.Writer, d *dumpedEntry) error {
+	if c.Format == "json" {
+		return printJSON(w, d)
+	}
+	if d.Problem != "" {
+		_, err := fmt.Fprintf(w, "%d %s cannot be read: %s\n", d.LSN, d.ReceivedAt, d.Problem)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d %s %s %d %q %s %d bytes", d.LSN, d.ReceivedAt, d.Topic, d.AppID, d.Command, d.Authenticated, d.BodyBytes)
+	if c.Bodies && err == nil {
+		_, err = fmt.Fprintf(w, " %q", d.Body)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(w)
+	}
+	return err
+}

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/tidegate/tidegate/gateway/internal/forward"
+	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/gateway/internal/receive"
+	"github.com/tidegate/tidegate/internal/apps"
+	"github.com/tidegate/tidegate/internal/kafkaconn"
+	"github.com/tidegate/tidegate/internal/process"
+	"github.com/tidegate/tidegate/internal/produce"
+	"github.com/tidegate/tidegate/internal/reload"
+)
+
+// clientID is how the gateway presents itself to Kafka.
+const clientID = "tidegate-gateway"
+
+// loggedApps bounds the ids in one line of the start log.
+const loggedApps = 50
+
+// gateway is the graph of one running gateway. The process owns what is in it: each part
+// has its stop step there, in the order of the methods of open.
+type gateway struct {
+	set      *settings
+	log      *zap.Logger
+	p        *process.Process
+	reg      *prometheus.Registry
+	ready    *process.Readiness
+	admin    *process.Admin
+	apps     *reload.File[*apps.Snapshot]
+	routes   *reload.File[*receive.Routes]
+	delivery *delivery
+	receiver *receive.Receiver
+
+	listener  net.Listener
+	accepting atomic.Bool
+}
+
+// open builds and starts the gateway: files, journal and recovery, Kafka, listener, ready.
+// Kafka need not be there. On an error, p's stop steps undo what was done. Stop steps run
+// in reverse: readiness, the last answers, the drain, Kafka, the journals.
+func open(p *process.Process, set *settings, log *zap.Logger) (*gateway, error) {
+	g := &gateway{set: set, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
+	log.Info("gateway starting", zap.String("version", process.Version()), zap.String("gateway_name", set.GatewayName),
+		zap.String("apps", absolute(set.Apps)), zap.String("routes", pathOrNone(set.Routes)), zap.String("journal_dir", absolute(set.JournalDir)))
+	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openDelivery, g.openReceiver} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	g.addChecks()
+	g.p.OnStop("readiness", g.leave)
+	g.logStart()
+	return g, nil
+}
+
+func pathOrNone(path string) string {
+	if path == "" {
+		return ""
+	}
+	return absolute(path)
+}
+
+// openAdmin comes first, so that a long recovery can be watched, and is closed last.
+func (g *gateway) openAdmin() error {
+	admin, err := process.NewAdmin(g.set.AdminListen, g.reg, g.ready, g.log)
+	if err != nil {
+		return fmt.Errorf("--admin-listen: %w", err)
+	}
+	g.admin = admin
+	g.p.Go("admin", admin.Run)
+	return nil
+}
+
+// openFiles reads apps.yaml and routes.yaml and keeps them fresh.
+func (g *gateway) openFiles() (err error) {
+	o := reload.Options{Log: g.log, Metrics: g.reg}
+	if g.apps, err = reload.Open("apps", g.set.Apps, apps.Parser(apps.Options{ResolveTokens: true}), o); err != nil {
+		return err
+	}
+	g.p.Go("apps file", g.apps.Run)
+	g.p.OnHangup(func() { _, _ = g.apps.Reload() }) // says itself what is wrong
+	if g.set.Routes == "" {
+		g.routes = reload.Fixed("routes", receive.DefaultRoutes(g.set.routeOptions()))
+		return nil
+	}
+	if g.routes, err = reload.Open("routes", g.set.Routes, receive.ParseRoutes(g.set.routeOptions()), o); err != nil {
+		return err
+	}
+	g.p.Go("routes file", g.routes.Run)
+	g.p.OnHangup(func() { _, _ = g.routes.Reload() })
+	return nil
+}
+
+// openDelivery opens the journals and starts delivering what they hold.
+func (g *gateway) openDelivery() (err error) {
+	g.delivery, err = openDelivery(g.p, deliveryOptions{
+		journal: journal.Options{
+			Dir: g.set.JournalDir, MaxBytes: int64(g.set.JournalMaxBytes), Retain: g.set.retain(),
+			AckDeadline: g.set.AckDeadline, MaxPayload: g.set.maxPayload(),
+		},
+		parkedDir: g.set.parkedDir(), parkedMaxBytes: int64(g.set.ParkedMaxBytes),
+		kafka: g.set.Flags, topics: g.routes.Get().Topics(), log: g.log, metrics: g.reg,
+	})
+	if err != nil {
+		return err
+	}
+	g.p.OnStop("drain", func(ctx context.Context) error {
+		g.delivery.drain(ctx, g.set.DrainTimeout)
+		return nil
+	})
+	return nil
+}
+
+// openReceiver binds --listen and starts taking callbacks.
+func (g *gateway) openReceiver() (err error) {
+	g.receiver, err = receive.New(receive.Options{
+		Journal: g.delivery.journal, Apps: g.apps, Routes: g.routes,
+		Path: g.set.Path, GatewayName: g.set.GatewayName, AcceptUnknown: g.set.UnknownApps == "accept",
+		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes),
+		TopicFull: g.delivery.forwarder.TopicRefused, Log: g.log, Metrics: g.reg,
+	})
+	if err != nil {
+		return err
+	}
+	if g.listener, err = net.Listen("tcp", g.set.Listen); err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	g.admin.Handle("GET /apps", g.receiver.AppsPage())
+	g.p.Go("callbacks", g.serve)
+	return nil
+}
+
+// serve takes callbacks until ctx ends, and then answers those in flight.
+func (g *gateway) serve(ctx context.Context) error {
+	served := make(chan error, 1)
+	g.accepting.Store(true)
+	go func() { served <- g.receiver.Serve(g.listener) }()
+	defer g.accepting.Store(false)
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime(g.set.AckDeadline))
+	defer cancel()
+	err := g.receiver.Shutdown(stop)
+	g.listener.Close() // Shutdown does not know it yet when the stop came right after the start
+	<-served           // which has no news: the listener is closed
+	return err
+}
+
+// leave takes the gateway out of its load balancer and waits until that has noticed.
+// Callbacks go on being taken meanwhile.
+func (g *gateway) leave(ctx context.Context) error {
+	g.ready.Draining(true)
+	if g.set.ShutdownDelay == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(g.set.ShutdownDelay):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// logStart says what an operator should not have to find out: where the gateway listens,
+// and whose callbacks anyone could forge. Routes and journals have said theirs.
+func (g *gateway) logStart() {
+	g.log.Info("gateway ready", zap.String("listen", g.listener.Addr().String()), zap.String("path", g.set.Path),
+		zap.String("admin", g.admin.Addr()), zap.Int("apps", g.apps.Get().Len()), zap.Stringer("ack", g.set.Ack),
+		zap.Strings("topics", g.routes.Get().Topics()), zap.String("unknown_apps", g.set.UnknownApps))
+	unsigned := func(s *apps.Snapshot) {
+		if s.Unsigned() > 0 {
+			g.log.Warn("apps without a token: anyone who knows the URL can send callbacks in their name",
+				zap.Int("count", s.Unsigned()), zap.Strings("first", unsignedApps(s, loggedApps)))
+		}
+	}
+	unsigned(g.apps.Get())
+	g.apps.OnChange(unsigned)
+	if g.set.UnknownApps == "accept" {
+		g.log.Warn("callbacks of apps that are not listed are accepted, unsigned")
+	}
+}
+
+// unsignedApps returns the ids and names of at most limit apps without a token.
+func unsignedApps(s *apps.Snapshot, limit int) (list []string) {
+	for app := range s.All() {
+		if len(app.Tokens) == 0 && len(list) < limit {
+			list = append(list, strconv.FormatInt(app.ID, 10)+" "+app.Name)
+		}
+	}
+	return list
+}
+
+// delivery is the half of the graph that drain needs too: journals, Kafka, forwarder.
+type delivery struct {
+	journal   *journal.Journal
+	parked    *journal.Journal
+	producer  *produce.Producer
+	forwarder *forward.Forwarder
+	log       *zap.Logger
+}
+
+type deliveryOptions struct {
+	journal        journal.Options // without log and metrics
+	parkedDir      string
+	parkedMaxBytes int64
+	kafka          kafkaconn.Flags
+	topics         []string
+	log            *zap.Logger
+	metrics        prometheus.Registerer
+}
+
+// openDelivery opens everything between the journal and Kafka and starts it. Kafka need
+// not be there. Stop steps: forwarder, producer, connection, parked journal, journal.
+func openDelivery(p *process.Process, o deliveryOptions) (d *delivery, err error) {
+	d = &delivery{log: o.log}
+	conn, err := kafkaconn.Open(o.kafka, clientID) // first: a mistake there is found before anything is made
+	if err != nil {
+		return nil, err
+	}
+	main := o.journal
+	main.Log, main.Metrics = o.log.Named("journal"), o.metrics
+	if d.journal, err = openJournal(p, "journal", main); err != nil {
+		return nil, err
+	}
+	parked := journal.Options{
+		Dir: o.parkedDir, MaxBytes: o.parkedMaxBytes, Retain: -1,
+		MaxPayload: main.MaxPayload + forward.EnvelopeBytes, Log: o.log.Named("parked"),
+	}
+	if d.parked, err = openJournal(p, "parked journal", parked); err != nil {
+		return nil, err
+	}
+	p.OnStop("kafka connection", func(context.Context) error { conn.Close(); return nil })
+	d.producer, err = produce.New(produce.Options{
+		Conn: conn, Log: o.log.Named("produce"), Metrics: o.metrics, MetricsPrefix: "tidegate_gateway",
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.OnStop("producer lanes", func(context.Context) error { d.producer.Close(); return nil })
+	p.Go("producer", d.producer.Run)
+	d.forwarder, err = forward.New(forward.Options{
+		Journal: d.journal, Parked: d.parked, Producer: d.producer, Topics: o.topics,
+		Log: o.log.Named("forward"), Metrics: o.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Go("forwarder", d.forwarder.Run)
+	return d, nil
+}
+
+// openJournal opens a journal and registers its closing, whose error is that of the final
+// sync.
+func openJournal(p *process.Process, name string, o journal.Options) (*journal.Journal, error) {
+	j, err := journal.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	p.OnStop(name, func(context.Context) error { return j.Close() })
+	return j, nil
+}
+
+// drain delivers what the journals hold, for at most timeout. What is left is in the
+// journal, so that this is no error.
+func (d *delivery) drain(ctx context.Context, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	began := time.Now()
+	err := d.forwarder.Drain(ctx)
+	main, parked := d.journal.Stats(), d.parked.Stats()
+	facts := []zap.Field{zap.Int64("left", main.Entries), zap.Int64("left_parked", parked.Entries), zap.Duration("took", time.Since(began))}
+	switch {
+	case err == nil:
+		d.log.Info("everything was delivered", facts...)
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		d.log.Warn("not everything was delivered; the rest stays in the journal", facts...)
+	default:
+		d.log.Error("delivery ended; the rest stays in the journal", append(slices.Clip(facts), zap.Error(err))...)
+	}
+}

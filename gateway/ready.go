@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/internal/process"
+	"github.com/tidegate/tidegate/internal/reload"
+)
+
+// addChecks makes the gateway ready: from here on /readyz speaks of the journal and the
+// listener, never of Kafka, as the gateway's work is to take callbacks while Kafka is away.
+func (g *gateway) addChecks() {
+	g.ready.Add("listener", true, func() (bool, string) {
+		return g.accepting.Load(), "callbacks on " + g.listener.Addr().String()
+	})
+	g.ready.Add("journal", true, func() (bool, string) { return journalCheck(g.delivery.journal.Stats(), time.Now()) })
+	g.ready.Add("parked", false, func() (bool, string) {
+		s := g.delivery.parked.Stats()
+		_, detail := journalCheck(s, time.Now())
+		return s.Entries == 0 && s.Err == nil, detail
+	})
+	g.ready.Add("kafka", false, func() (bool, string) {
+		if g.delivery.producer.Up() {
+			return true, "answers"
+		}
+		return false, "does not answer; callbacks are taken into the journal"
+	})
+	g.ready.Add("topics", false, g.topicsCheck)
+	addFileCheck(g.ready, g.apps.Status)
+	addFileCheck(g.ready, g.routes.Status)
+	g.ready.Add("apps", false, func() (bool, string) {
+		s := g.apps.Get()
+		return true, fmt.Sprintf("%d listed, %d of them unsigned", s.Len(), s.Unsigned())
+	})
+	g.ready.Add("routes", false, func() (bool, string) {
+		return true, strings.Join(g.routes.Get().Lines(), "; ")
+	})
+	g.ready.Add("build", false, func() (bool, string) { return true, process.Version() })
+}
+
+// journalCheck says whether a journal can absorb callbacks, and how it stands.
+func journalCheck(s journal.Stats, now time.Time) (ok bool, detail string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d undelivered, %s of %s used", s.Entries, about(s.Bytes), about(s.LimitBytes))
+	if !s.OldestUndelivered.IsZero() {
+		fmt.Fprintf(&b, ", the oldest waits for %v", now.Sub(s.OldestUndelivered).Round(time.Second))
+	}
+	for _, c := range s.Corruptions {
+		fmt.Fprintf(&b, "; corruption: %v", c)
+	}
+	if s.Err != nil {
+		fmt.Fprintf(&b, "; takes nothing: %v", s.Err)
+	}
+	return s.Err == nil, b.String()
+}
+
+// topicsCheck says whether Kafka takes the callbacks of every topic that is in use now.
+func (g *gateway) topicsCheck() (ok bool, detail string) {
+	ok = true
+	var all []string
+	for _, name := range g.routes.Get().Topics() {
+		switch t := g.delivery.producer.Topic(name); {
+		case t.Refused:
+			ok = false
+			all = append(all, fmt.Sprintf("%s refused (Kafka error %d), its callbacks are parked", name, t.Code))
+		case t.Partitions == 0:
+			ok = false
+			all = append(all, name+" not seen yet")
+		default:
+			all = append(all, fmt.Sprintf("%s has %d partitions", name, t.Partitions))
+		}
+	}
+	return ok, strings.Join(all, "; ")
+}
+
+func addFileCheck(ready *process.Readiness, status func() reload.Status) {
+	ready.Add("file "+status().Name, false, func() (bool, string) {
+		s := status()
+		if s.Path == "" {
+			return true, "none, the default is in use"
+		}
+		detail := fmt.Sprintf("%s, sha256 %.12s, read %s", absolute(s.Path), s.SHA256, s.LoadedAt.UTC().Format(time.RFC3339))
+		if len(s.Warnings) > 0 {
+			detail += "; warnings: " + oneLine(s.Warnings)
+		}
+		if s.Err != nil {
+			return false, detail + "; the file as it is cannot be used: " + oneLine(s.Err)
+		}
+		return true, detail
+	})
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
