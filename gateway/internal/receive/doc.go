@@ -21,10 +21,10 @@
 // The stages of one callback, each in the file of its name:
 //
 //	handler.go       the order of the stages, and the answer
-//	parse.go         request line and query -> schema.Callback, views only
+//	parse.go         request line and query -> schema.Callback, views only (fields.go: what may stand in them)
 //	authenticate.go  Sign and RequestTime against the app's tokens
 //	routes.go        command and app -> topic, ack level, static answer, or drop
-//	limit.go         the app's token buckets; the in-flight cap
+//	limit.go         the app's token buckets (kept in its ledger, see accounts.go); the in-flight cap
 //	refusal.go       what is answered when none of them let it pass
 //
 // # Refusals

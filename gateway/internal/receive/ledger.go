@@ -2,12 +2,9 @@ package receive
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/tidegate/tidegate/internal/apps"
 )
 
 // outcome is what became of a callback: a refusal, or one of the two kinds of 200. Exactly
@@ -35,10 +32,6 @@ func (o outcome) labels() (string, string) {
 
 const (
 	lastRefusals = 20 // that are shown of each app
-
-	// maxUnlisted bounds the apps that have a ledger without being in the apps file, as
-	// --unknown-apps accept lets them. All others share one, and with it one rate.
-	maxUnlisted = 1000
 
 	// maxPositions bounds the token positions whose last match is noted.
 	maxPositions = 8
@@ -118,104 +111,4 @@ func (l *ledger) match(position int, now time.Time) {
 	if position < maxPositions {
 		l.matched[position].Store(now.UnixMilli())
 	}
-}
-
-// account is an app with its ledger.
-type account struct {
-	app    *apps.App
-	ledger *ledger
-}
-
-// accounts holds the account of every app. Looking one up takes no lock; it is one map
-// look-up for an app that is in the file.
-type accounts struct {
-	listed atomic.Pointer[map[int64]account] // of the current snapshot; replaced, never changed
-
-	mu       sync.RWMutex      // guards what is below, and one reload at a time
-	snapshot *apps.Snapshot    // that listed was made of
-	unlisted map[int64]account // at most maxUnlisted
-	shared   *ledger           // of the unlisted apps beyond that
-
-	nobody ledger // requests of no app that could be known, and of apps that are not ours
-}
-
-func newAccounts() *accounts {
-	a := &accounts{unlisted: make(map[int64]account), shared: new(ledger)}
-	a.listed.Store(&map[int64]account{})
-	return a
-}
-
-// reload takes over a new snapshot. Apps that stay keep their ledger; that of an app that
-// is gone is forgotten.
-func (a *accounts) reload(s *apps.Snapshot) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	old := *a.listed.Load()
-	next := make(map[int64]account, s.Len())
-	for app := range s.All() {
-		l := old[app.ID].ledger
-		if l == nil {
-			l = a.unlisted[app.ID].ledger
-		}
-		if l == nil {
-			l = new(ledger)
-		}
-		next[app.ID] = account{app, l}
-		delete(a.unlisted, app.ID)
-	}
-	for id, acc := range a.unlisted {
-		a.unlisted[id] = account{s.Unlisted(id), acc.ledger}
-	}
-	a.snapshot = s
-	a.listed.Store(&next)
-}
-
-// find returns the account of an app that is in the file; ok is false for any other.
-func (a *accounts) find(id int64) (account, bool) {
-	acc, ok := (*a.listed.Load())[id]
-	return acc, ok
-}
-
-// accept returns an account for an app that is not in the file, with the file's defaults.
-func (a *accounts) accept(id int64) account {
-	a.mu.RLock()
-	acc, ok := a.unlisted[id]
-	a.mu.RUnlock()
-	if ok {
-		return acc
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if acc, ok = a.find(id); ok {
-		return acc // the file was reloaded meanwhile
-	}
-	if acc, ok = a.unlisted[id]; ok {
-		return acc
-	}
-	if len(a.unlisted) >= maxUnlisted {
-		return account{a.snapshot.Unlisted(id), a.shared}
-	}
-	acc = account{a.snapshot.Unlisted(id), new(ledger)}
-	a.unlisted[id] = acc
-	return acc
-}
-
-// all returns every account: the apps of the file in its order, then unlisted ones by id.
-func (a *accounts) all() []account {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	listed := *a.listed.Load()
-	list := make([]account, 0, len(listed)+len(a.unlisted))
-	for app := range a.snapshot.All() {
-		list = append(list, listed[app.ID])
-	}
-	ids := make([]int64, 0, len(a.unlisted))
-	for id := range a.unlisted {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		list = append(list, a.unlisted[id])
-	}
-	return list
 }

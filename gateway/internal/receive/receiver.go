@@ -2,105 +2,18 @@ package receive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
-	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/internal/reload"
 )
-
-// Defaults of Options.
-const (
-	DefaultRequestTimeWindow = 300 * time.Second
-	DefaultMaxBodyBytes      = 256 << 10
-	DefaultMaxHeaderBytes    = 8 << 10
-	DefaultMaxInFlight       = 8192
-	DefaultMaxConnections    = 16384
-	DefaultReadTimeout       = 10 * time.Second
-	DefaultWriteTimeout      = 10 * time.Second
-	DefaultIdleTimeout       = 2 * time.Minute
-)
-
-// appender is what receive needs of the journal; *journal.Journal is one. See there for
-// what the methods promise.
-type appender interface {
-	Append(reserve bool, fill func(dst []byte) []byte) (journal.Ticket, error)
-	Wait(t journal.Ticket, level journal.Level) error
-}
-
-// Options are what New needs. Journal, Apps and Routes must be given; the zero value of
-// everything else is its default.
-type Options struct {
-	Journal appender
-	Apps    *reload.File[*apps.Snapshot] // with tokens resolved
-	Routes  *reload.File[*Routes]
-
-	Path          string // the only path at which callbacks are taken; empty: any
-	GatewayName   string // ce_gateway
-	AcceptUnknown bool   // apps that are not in the apps file are let in, with its defaults
-
-	RequestTimeWindow time.Duration  // how far RequestTime may be from the time here, both ways
-	AlarmRate         apps.RateLimit // of each app's quota alarms, apart from its rate_limit
-
-	MaxBodyBytes   int
-	MaxHeaderBytes int // request line and headers
-	MaxInFlight    int // callbacks between append and answer; a tenth is for routes with reserve
-	MaxConnections int
-
-	ReadTimeout  time.Duration // of a whole request, from its first byte; on a new connection from its start
-	WriteTimeout time.Duration // of one answer
-	IdleTimeout  time.Duration // between two requests of a connection
-
-	// TopicFull says that a topic refuses and that what is parked for it has no room left:
-	// its callbacks are not taken. It is called for every callback that is kept and must
-	// not block. nil: never.
-	TopicFull func(topic string) bool
-
-	Now     func() time.Time      // nil: the time at which fasthttp had the request
-	Log     *zap.Logger           // nil: none
-	Metrics prometheus.Registerer // nil: none
-}
-
-// complete fills in the defaults.
-func (o *Options) complete() error {
-	if o.Journal == nil || o.Apps == nil || o.Routes == nil {
-		return errors.New("receive needs a journal, apps and routes")
-	}
-	setDefault(&o.RequestTimeWindow, DefaultRequestTimeWindow)
-	setDefault(&o.AlarmRate, DefaultAlarmRate)
-	setDefault(&o.MaxBodyBytes, DefaultMaxBodyBytes)
-	setDefault(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
-	setDefault(&o.MaxInFlight, DefaultMaxInFlight)
-	setDefault(&o.MaxConnections, DefaultMaxConnections)
-	setDefault(&o.ReadTimeout, DefaultReadTimeout)
-	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
-	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
-	setDefault(&o.Log, zap.NewNop())
-	if o.MaxBodyBytes < 0 || o.MaxHeaderBytes < 0 || o.MaxInFlight < 0 || o.MaxConnections < 0 || o.RequestTimeWindow < 0 {
-		return fmt.Errorf("negative limit: body %d, headers %d, in flight %d, connections %d, window %v",
-			o.MaxBodyBytes, o.MaxHeaderBytes, o.MaxInFlight, o.MaxConnections, o.RequestTimeWindow)
-	}
-	if o.Path != "" && o.Path[0] != '/' {
-		return fmt.Errorf("path %q does not begin with a slash", o.Path)
-	}
-	return nil
-}
-
-func setDefault[T comparable](value *T, to T) {
-	var zero T
-	if *value == zero {
-		*value = to
-	}
-}
 
 // Receiver takes callbacks over HTTP. Its methods may be called from any goroutine.
 type Receiver struct {

@@ -1,0 +1,116 @@
+package receive
+
+import (
+	"unicode/utf8"
+
+	"github.com/tidegate/tidegate/schema"
+)
+
+// scanQuery looks at every byte of a query as sent. ok says whether it holds only bytes that
+// may stand there: no controls, no space, no semicolon (which some take for an ampersand),
+// no fragment, valid UTF-8. encoded says whether anything has to be decoded.
+func scanQuery(raw []byte) (encoded, ok bool) {
+	all := byte(0)
+	for _, c := range raw {
+		all |= queryBytes[c]
+	}
+	if all&badByte != 0 || all&wideByte != 0 && !utf8.Valid(raw) {
+		return false, false
+	}
+	return all&encodedByte != 0, true
+}
+
+// What a byte means in a query string as sent.
+const (
+	badByte     = 1 << iota // may not stand there
+	encodedByte             // the value is not the text as it stands
+	wideByte                // part of a character beyond ASCII
+)
+
+// queryBytes says of each byte what it means.
+var queryBytes = func() (table [256]byte) {
+	for c := range table {
+		switch {
+		case c <= ' ', c == 0x7f, c == ';', c == '#':
+			table[c] = badByte
+		case c == '%', c == '+':
+			table[c] = encodedByte
+		case c >= utf8.RuneSelf:
+			table[c] = wideByte
+		}
+	}
+	return table
+}()
+
+// parseAppID reads a SdkAppid: decimal digits without leading zeros, 1 to schema.MaxAppID.
+func parseAppID(s []byte) (int64, bool) {
+	if len(s) == 0 || len(s) > 16 || s[0] == '0' {
+		return 0, false
+	}
+	n := int64(0)
+	for _, c := range s {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, n <= schema.MaxAppID
+}
+
+// maxCommand is the longest CallbackCommand that is taken, in bytes: far more than any that
+// the vendor lists.
+const maxCommand = 128
+
+// validCommand says whether s may be a CallbackCommand: an open set of names, but no text
+// that could do harm in a header, a log line or a page.
+func validCommand(s []byte) bool {
+	if len(s) == 0 || len(s) > maxCommand {
+		return false
+	}
+	for _, c := range s {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// unhex is the value of each hex digit, -1 for any other byte.
+var unhex = func() (table [256]int8) {
+	for i := range table {
+		table[i] = -1
+	}
+	for i, c := range []byte("0123456789abcdef") {
+		table[c] = int8(i)
+	}
+	for i, c := range []byte("ABCDEF") {
+		table[c] = int8(10 + i)
+	}
+	return table
+}()
+
+// traceparentSize is the length of a traceparent of version 00 (W3C Trace Context, 3.2).
+const traceparentSize = 55
+
+// traceparent returns s if it is a trace context that may be passed on, and nil otherwise:
+// whoever sent a broken one still wants the callback delivered.
+func traceparent(s []byte) []byte {
+	if len(s) != traceparentSize {
+		return nil
+	}
+	for i, c := range s {
+		switch i {
+		case 2, 35, 52:
+			if c != '-' {
+				return nil
+			}
+		default:
+			if unhex[c] < 0 || 'A' <= c && c <= 'F' {
+				return nil
+			}
+		}
+	}
+	return s
+}
