@@ -189,9 +189,9 @@ func TestDeviceFull(t *testing.T) {
 			t.Errorf("checkpoint on a full device: %+v, %v", c, err)
 		}
 		mem.SetCapacity(0)
-		time.Sleep(time.Second)
+		time.Sleep(3 * probeEvery)
 		mustSync(t, j, "resumed")
-		time.Sleep(time.Second)
+		time.Sleep(3 * probeEvery)
 		if err := j.Stats().Err; err != nil {
 			t.Errorf("still: %v", err)
 		}

@@ -13,8 +13,7 @@ var errBudgetUsed = errors.New("the budget is used up")
 
 // makeSpares keeps one spare ready, and the ballast. After a failure it tries to make one
 // more, even when retirement gave some, to see whether the device takes new files again.
-// The result, good or bad, is told to
-// a committer that waits.
+// The result, good or bad, is told to a committer that waits.
 func (j *Journal) makeSpares() {
 	j.segMu.Lock()
 	need := len(j.spares) == 0 || j.spaceErr != nil && len(j.spares) < maxSpares && time.Since(j.keeper.triedAt) >= probeEvery
