@@ -51,11 +51,8 @@ func (c class) String() string {
 	}[c]
 }
 
-// Codes that kafka-go has no name for.
-const (
-	codeNoTopic     = int16(kafka.UnknownTopicOrPartition)
-	codeNoPartition = int16(kafka.InvalidPartitionNumber) // ours for "the layout has no such partition"
-)
+// codeNoTopic is also what the layout's lack of a topic or partition counts as.
+const codeNoTopic = int16(kafka.UnknownTopicOrPartition)
 
 // classes is the one table of what an answer to a produce or InitProducerID request means.
 // A code that is not listed is classBroker: tried again for ever. So what a new broker
@@ -103,10 +100,8 @@ func classify(err error) (class, int16) {
 		return classBroker, int16(code)
 	}
 	switch {
-	case errors.Is(err, protocol.ErrNoTopic):
+	case errors.Is(err, protocol.ErrNoTopic), errors.Is(err, protocol.ErrNoPartition):
 		return classTopic, codeNoTopic
-	case errors.Is(err, protocol.ErrNoPartition):
-		return classTopic, codeNoPartition
 	case errors.Is(err, protocol.ErrNoLeader):
 		return classLeader, int16(kafka.LeaderNotAvailable)
 	}

@@ -58,7 +58,7 @@ func (l *Lane) deliver(ctx context.Context, b *batch) bool {
 			parts = parts[1:]
 			l.owner.Settled(Settlement{Lane: l, Tags: part.tags, Outcome: Delivered})
 		case v.class == classTopic:
-			l.surrender(parts, l.outcome(v.code), v.code)
+			l.surrender(parts, l.outcome(), v.code)
 			return true
 		case len(part.tags) == 1:
 			parts = parts[1:]
@@ -144,24 +144,28 @@ func (l *Lane) refuses(v verdict) bool {
 	if l.topicBad.IsZero() {
 		l.topicBad = l.p.o.now()
 	}
-	if l.outcome(v.code) == TopicRefused && l.patient {
+	state := l.p.state(l.topic)
+	if l.patient && !l.gone(state) {
 		return false
 	}
 	patience := l.p.o.TopicGrace
-	if state := l.p.state(l.topic); v.code == codeNoTopic && state.Partitions > l.partition {
-		// The layout says that the partition exists: believe it for longer.
+	if v.code == codeNoTopic && !state.Refused && !l.gone(state) {
+		// The layout does not say so (yet): it is believed for longer.
 		patience *= 10
 	}
 	return l.p.o.now().Sub(l.topicBad) >= patience
 }
 
-// outcome is what a refusal of the topic with this code means for the lane.
-func (l *Lane) outcome(code int16) Outcome {
-	if n := l.p.state(l.topic).Partitions; code == codeNoPartition || n > 0 && l.partition >= n {
+// outcome is what a refusal of the topic means for the lane.
+func (l *Lane) outcome() Outcome {
+	if l.gone(l.p.state(l.topic)) {
 		return PartitionGone
 	}
 	return TopicRefused
 }
+
+// gone reports whether the layout has the topic and not the lane's partition.
+func (l *Lane) gone(s TopicState) bool { return s.Partitions > 0 && l.partition >= s.Partitions }
 
 // answered clears what failures left behind.
 func (l *Lane) answered() {
