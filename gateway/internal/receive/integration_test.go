@@ -41,7 +41,7 @@ func closeJournal(t testing.TB, j *journal.Journal) {
 // again, once, and each connection's in the order in which it sent them.
 func TestRealJournal(t *testing.T) {
 	dir := t.TempDir()
-	j := openJournal(t, dir, journal.Options{})
+	j := openJournal(t, dir, journal.Options{AckDeadline: 20 * time.Second})
 	g := newServing(t, func(o *Options) {
 		unlimited(t)(o)
 		o.Journal = j
@@ -101,7 +101,7 @@ func TestRealJournal(t *testing.T) {
 // last tenth, then it is refused too, at once and as not taken.
 func TestRealJournalFull(t *testing.T) {
 	const body = 128 << 10
-	j := openJournal(t, t.TempDir(), journal.Options{MaxBytes: 32 << 20, MaxPayload: body + 16<<10})
+	j := openJournal(t, t.TempDir(), journal.Options{MaxBytes: 32 << 20, MaxPayload: body + 16<<10, AckDeadline: 20 * time.Second})
 	defer closeJournal(t, j)
 	g := newServing(t, func(o *Options) {
 		unlimited(t)(o)
@@ -137,7 +137,7 @@ func TestRealJournalFull(t *testing.T) {
 // TestRealJournalBroker answers at broker: nil when settled as delivered, parked when kept
 // aside, not confirmed when nobody settles.
 func TestRealJournalBroker(t *testing.T) {
-	j := openJournal(t, t.TempDir(), journal.Options{AckDeadline: 300 * time.Millisecond})
+	j := openJournal(t, t.TempDir(), journal.Options{})
 	defer closeJournal(t, j)
 	g := newServing(t, func(o *Options) {
 		unlimited(t)(o)
