@@ -47,7 +47,7 @@ func (t *sqliteTx) load(ctx context.Context, ids []string, apps []int64) error {
 		return fmt.Errorf("periods: %w", err)
 	}
 	var newest int64
-	err := t.tx.StmtContext(ctx, t.s.stmts.progress).QueryRowContext(ctx, t.progress.Topic, t.progress.Partition).
+	err := t.stmt(ctx, t.s.stmts.progress).QueryRowContext(ctx, t.progress.Topic, t.progress.Partition).
 		Scan(&t.progress.Offset, &t.progress.LogEnd, &newest)
 	switch err {
 	case nil:
@@ -99,7 +99,7 @@ func (t *sqliteTx) each(ctx context.Context, stmt *sql.Stmt, keys any, n int, sc
 	if err != nil {
 		return err
 	}
-	rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, string(list))
+	rows, err := t.stmt(ctx, stmt).QueryContext(ctx, string(list))
 	if err != nil {
 		return err
 	}
@@ -110,6 +110,11 @@ func (t *sqliteTx) each(ctx context.Context, stmt *sql.Stmt, keys any, n int, sc
 		}
 	}
 	return rows.Err()
+}
+
+// stmt returns the writer's statement for use within the transaction, which closes it.
+func (t *sqliteTx) stmt(ctx context.Context, prepared *sql.Stmt) *sql.Stmt {
+	return t.tx.StmtContext(ctx, prepared)
 }
 
 // Known returns which of the ids exist; see Tx.

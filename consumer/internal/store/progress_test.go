@@ -4,8 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 func TestProgressCovers(t *testing.T) {

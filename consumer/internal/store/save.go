@@ -71,7 +71,7 @@ func (t *sqliteTx) saveDeliveries(ctx context.Context, c *Changes) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.tx.StmtContext(ctx, t.s.stmts.deliveries).ExecContext(ctx, string(list))
+	_, err = t.stmt(ctx, t.s.stmts.deliveries).ExecContext(ctx, string(list))
 	return err
 }
 
@@ -128,13 +128,13 @@ func (t *sqliteTx) evictDeadLetters(ctx context.Context) error {
 	var evicted int64
 	for {
 		var held int64
-		if err := t.tx.StmtContext(ctx, t.s.stmts.deadBytes).QueryRowContext(ctx).Scan(&held); err != nil {
+		if err := t.stmt(ctx, t.s.stmts.deadBytes).QueryRowContext(ctx).Scan(&held); err != nil {
 			return err
 		}
 		if held <= t.s.o.DeadLetterBytes {
 			break
 		}
-		result, err := t.tx.StmtContext(ctx, t.s.stmts.deleteOldest).ExecContext(ctx, few)
+		result, err := t.stmt(ctx, t.s.stmts.deleteOldest).ExecContext(ctx, few)
 		if err != nil {
 			return err
 		}
