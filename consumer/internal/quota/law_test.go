@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 // drawAlarms draws alarms of one app over at most five days, in order of their events,
@@ -139,11 +140,11 @@ func TestNeverMore(t *testing.T) {
 func TestAtMostEight(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, "Asia/Shanghai")
-		at, used := noon, int64(9000)
+		at := noon
 		toldAt := map[Kind][]time.Time{}
 		for range rapid.IntRange(1, 150).Draw(rt, "alarms") {
 			at = at.Add(time.Duration(rapid.Int64Range(1, 3600).Draw(rt, "gap")) * time.Second)
-			used = rapid.Int64Range(7000, 10500).Draw(rt, "used")
+			used := rapid.Int64Range(7000, 10500).Draw(rt, "used")
 			told, _ := w.handle(at, w.raw(schema.QuotaAlarm{QuotaUsed: used, Quota: 10000, EventTime: at}, at))
 			for _, n := range told {
 				toldAt[n.Kind] = append(toldAt[n.Kind], at)

@@ -155,13 +155,12 @@ func (r *reduction) tellForecast(n *Notice) {
 	if n == nil || r.p.ForecastTold {
 		return
 	}
-	recent := slices.DeleteFunc(slices.Clone(r.p.Forecasts), func(ms int64) bool { return !r.isRecent(ms) })
-	r.p.Forecasts = recent
-	if len(recent) >= maxTold {
+	r.p.Forecasts = slices.DeleteFunc(slices.Clone(r.p.Forecasts), func(ms int64) bool { return !r.isRecent(ms) })
+	if len(r.p.Forecasts) >= maxTold {
 		return
 	}
 	r.p.ForecastTold = true
-	r.p.Forecasts = append(recent, r.now.UnixMilli())
+	r.p.Forecasts = append(r.p.Forecasts, r.now.UnixMilli())
 	r.told = append(r.told, *n)
 }
 

@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidegate/tidegate/schema"
 	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/schema"
 )
 
 // noon is when the points of these tests begin.

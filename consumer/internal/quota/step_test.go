@@ -5,9 +5,10 @@ import (
 	"math/big"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/schema"
-	"pgregory.net/rapid"
 )
 
 func TestUsedPercent(t *testing.T) {
