@@ -80,7 +80,7 @@ func (c *checkCommand) checkSettings(f *findings) {
 	if c.UnknownApps == "accept" {
 		f.warn("--unknown-apps: callbacks of apps that are not listed are accepted unsigned, from anyone who knows the URL")
 	}
-	if c.Offline && errors.Is(c.Flags.Check(), kafkaconn.ErrNoBrokers) {
+	if c.Offline && errors.Is(c.Kafka.Check(), kafkaconn.ErrNoBrokers) {
 		f.note("--brokers: not given, which the gateway needs")
 	}
 	if f.errors == before {

@@ -277,7 +277,7 @@ func must(t *testing.T, err error) {
 // fill makes a journal with n callbacks and returns its id.
 func fill(t *testing.T, dir string, n int) uint64 {
 	t.Helper()
-	j, err := journal.Open(journal.Options{Dir: dir, MaxBytes: 16 << 20})
+	j, err := journal.Open(journal.Options{Dir: dir, MaxBytes: 16 << 20, AckDeadline: time.Minute})
 	must(t, err)
 	for i := range n {
 		c := schema.Callback{

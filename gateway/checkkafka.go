@@ -33,10 +33,10 @@ type cluster interface {
 
 // checkKafka asks the cluster for the topics of the routes and for a producer id.
 func (c *checkCommand) checkKafka(ctx context.Context, f *findings, routes *receive.Routes) {
-	if c.Flags.Check() != nil {
+	if c.Kafka.Check() != nil {
 		return // said already
 	}
-	conn, err := kafkaconn.Open(c.Flags, clientID)
+	conn, err := kafkaconn.Open(c.Kafka, clientID)
 	if err != nil {
 		f.fail("%v", err)
 		return

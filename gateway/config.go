@@ -61,8 +61,8 @@ type settings struct {
 	ShutdownDelay time.Duration `name:"shutdown-delay" placeholder:"DURATION" default:"0s" help:"How long to go on taking callbacks after /readyz turned to 503, so that load balancers notice."`
 	DrainTimeout  time.Duration `name:"drain-timeout" placeholder:"DURATION" default:"20s" help:"How long to go on delivering to Kafka after the last answer. What is left stays in the journal."`
 
-	kafkaconn.Flags  `embed:"" group:"Kafka"`
-	process.LogFlags `embed:"" group:"Logs"`
+	Kafka kafkaconn.Flags  `embed:"" group:"Kafka"`
+	Logs  process.LogFlags `embed:"" group:"Logs"`
 }
 
 // maxBody is the largest --max-body-bytes: an entry of the parked journal has to fit into
@@ -105,8 +105,8 @@ func (s *settings) wrong(needBrokers bool) []error {
 	refuse(s.MaxBodyBytes < 1 || s.MaxBodyBytes > maxBody, "--max-body-bytes: want 1 to %d, have %d", maxBody, int64(s.MaxBodyBytes))
 	refuse(s.ShutdownDelay < 0, "--shutdown-delay: want 0s or more, have %v", s.ShutdownDelay)
 	refuse(s.DrainTimeout < 0, "--drain-timeout: want 0s or more, have %v", s.DrainTimeout)
-	refuse(len(s.TopicPrefix) > 200 || !isTopic(s.TopicPrefix), "--topic-prefix: want up to 200 letters, digits, dots, dashes and underscores, have %q", s.TopicPrefix)
-	kafka := s.Flags
+	refuse(len(s.Kafka.TopicPrefix) > 200 || !isTopic(s.Kafka.TopicPrefix), "--topic-prefix: want up to 200 letters, digits, dots, dashes and underscores, have %q", s.Kafka.TopicPrefix)
+	kafka := s.Kafka
 	if !needBrokers && len(kafka.Brokers) == 0 {
 		kafka.Brokers = []string{nowhere} // to have the others looked at
 	}
@@ -130,10 +130,10 @@ func (s *settings) retain() time.Duration {
 // parkedDir is where callbacks of refusing topics are kept.
 func (f journalFlags) parkedDir() string { return filepath.Join(f.JournalDir, "parked") }
 
-func (s *settings) topics() schema.Topics { return schema.NewTopics(s.TopicPrefix) }
+func (s *settings) topics() schema.Topics { return schema.NewTopics(s.Kafka.TopicPrefix) }
 
 func (s *settings) routeOptions() receive.RouteOptions {
-	return receive.RouteOptions{TopicPrefix: s.TopicPrefix, Ack: s.Ack}
+	return receive.RouteOptions{TopicPrefix: s.Kafka.TopicPrefix, Ack: s.Ack}
 }
 
 func isAddress(address string) bool {
@@ -160,7 +160,7 @@ func isName(name string) bool {
 
 func isTopic(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
 	})
 }
 

@@ -52,11 +52,11 @@ func TestDefaults(t *testing.T) {
 		"max-body-bytes":      {s.MaxBodyBytes, size(262144)},
 		"drain-timeout":       {s.DrainTimeout, 20 * time.Second},
 		"shutdown-delay":      {s.ShutdownDelay, time.Duration(0)},
-		"brokers":             {strings.Join(s.Brokers, "|"), "a:1|b:2"},
-		"topic-prefix":        {s.TopicPrefix, ""},
-		"kafka-tls":           {s.TLS, false},
-		"log-level":           {s.Level, "info"},
-		"log-format":          {s.Format, "json"},
+		"brokers":             {strings.Join(s.Kafka.Brokers, "|"), "a:1|b:2"},
+		"topic-prefix":        {s.Kafka.TopicPrefix, ""},
+		"kafka-tls":           {s.Kafka.TLS, false},
+		"log-level":           {s.Logs.Level, "info"},
+		"log-format":          {s.Logs.Format, "json"},
 	} {
 		if row.got != row.want {
 			t.Errorf("%s is %v, want %v", name, row.got, row.want)
@@ -78,7 +78,7 @@ func TestEnvironmentIsBelowFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := cli.Run.settings
-	if s.Listen != ":2" || s.JournalMaxBytes != 20<<30 || s.SASLUser != "im" || s.Ack != journal.Memory || s.Apps != "env.yaml" {
+	if s.Listen != ":2" || s.JournalMaxBytes != 20<<30 || s.Kafka.SASLUser != "im" || s.Ack != journal.Memory || s.Apps != "env.yaml" {
 		t.Errorf("%+v", s)
 	}
 }

@@ -25,10 +25,10 @@ const progressEvery = 5 * time.Second
 
 // drainCommand delivers what a journal holds, for a dead machine's disk and for scale-in.
 type drainCommand struct {
-	journalFlags     `embed:""`
-	Timeout          time.Duration `name:"timeout" env:"-" placeholder:"DURATION" default:"0s" help:"Give up after this time, with exit status 1. 0: never."`
-	kafkaconn.Flags  `embed:"" group:"Kafka"`
-	process.LogFlags `embed:"" group:"Logs"`
+	journalFlags `embed:""`
+	Timeout      time.Duration    `name:"timeout" env:"-" placeholder:"DURATION" default:"0s" help:"Give up after this time, with exit status 1. 0: never."`
+	Kafka        kafkaconn.Flags  `embed:"" group:"Kafka"`
+	Logs         process.LogFlags `embed:"" group:"Logs"`
 }
 
 // Run delivers everything in the journal and what is parked beside it, under the same ids
@@ -38,13 +38,13 @@ func (c *drainCommand) Run(con *console) error {
 	if c.Timeout < 0 {
 		return fmt.Errorf("--timeout: want 0s or more, have %v", c.Timeout)
 	}
-	if err := c.Check(); err != nil {
+	if err := c.Kafka.Check(); err != nil {
 		return err
 	}
 	if err := c.exists(); err != nil {
 		return err
 	}
-	log, err := c.New(con.stderr)
+	log, err := c.Logs.New(con.stderr)
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,8 @@ func (c *drainCommand) options(log *zap.Logger) deliveryOptions {
 		// The largest payload that any gateway can have taken.
 		journal:   journal.Options{Dir: c.JournalDir, Retain: -1, MaxPayload: maxBody + payloadRoom},
 		parkedDir: c.parkedDir(),
-		kafka:     c.Flags,
-		topics:    []string{schema.NewTopics(c.TopicPrefix).AlarmsRaw},
+		kafka:     c.Kafka,
+		topics:    []string{schema.NewTopics(c.Kafka.TopicPrefix).AlarmsRaw},
 		log:       log,
 	}
 }

@@ -111,7 +111,7 @@ func (g *gateway) openDelivery() (err error) {
 			AckDeadline: g.set.AckDeadline, MaxPayload: g.set.maxPayload(),
 		},
 		parkedDir: g.set.parkedDir(), parkedMaxBytes: int64(g.set.ParkedMaxBytes),
-		kafka: g.set.Flags, topics: g.routes.Get().Topics(), log: g.log, metrics: g.reg,
+		kafka: g.set.Kafka, topics: g.routes.Get().Topics(), log: g.log, metrics: g.reg,
 	})
 	if err != nil {
 		return err
@@ -157,7 +157,10 @@ func (g *gateway) serve(ctx context.Context) error {
 	defer cancel()
 	err := g.receiver.Shutdown(stop)
 	g.listener.Close() // Shutdown does not know it yet when the stop came right after the start
-	<-served           // which has no news: the listener is closed
+	select {           // what it returns is no news: the listener is closed
+	case <-served:
+	case <-stop.Done():
+	}
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/entry"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
@@ -149,7 +150,7 @@ func TestInspectBesideALiveGateway(t *testing.T) {
 
 func TestDumpOfAnUnknownPayload(t *testing.T) {
 	dir := t.TempDir()
-	j, err := journal.Open(journal.Options{Dir: dir + "/journal", MaxBytes: 16 << 20})
+	j, err := journal.Open(journal.Options{Dir: dir + "/journal", MaxBytes: 16 << 20, AckDeadline: time.Minute})
 	must(t, err)
 	ticket, err := j.Append(false, func(dst []byte) []byte { return append(dst, 99) })
 	must(t, err)

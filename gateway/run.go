@@ -27,7 +27,7 @@ func (c *runCommand) Run(con *console) error {
 	if errs := c.wrong(true); len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	log, err := c.New(con.stderr)
+	log, err := c.Logs.New(con.stderr)
 	if err != nil {
 		return err
 	}
