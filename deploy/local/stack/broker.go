@@ -6,12 +6,14 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"golang.org/x/sys/unix"
 )
 
 // retention is how long topics of the embedded broker and those that CreateTopics makes
@@ -34,6 +36,7 @@ type Broker struct {
 
 	mu      sync.Mutex
 	cluster *kfake.Cluster // guarded by mu; nil: away
+	lock    *os.File       // guarded by mu: held while the cluster runs
 }
 
 // StartBroker starts a broker. It serves when it returns.
@@ -61,6 +64,34 @@ func (b *Broker) Start() error {
 	if b.cluster != nil {
 		return fmt.Errorf("start broker: it runs: %w", ErrState)
 	}
+	lock, err := lockFolder(b.options.DataDir)
+	if err != nil {
+		return err
+	}
+	if b.cluster, err = b.newCluster(); err != nil {
+		lock.Close()
+		return err
+	}
+	b.lock = lock
+	return nil
+}
+
+// lockFolder takes the folder for this process: two brokers that write the same files
+// would destroy them. The lock goes with the process.
+func lockFolder(folder string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(folder, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("start broker: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a descriptor
+		file.Close()
+		return nil, fmt.Errorf("start broker: %s is in use by another process: %w: %w", folder, ErrState, err)
+	}
+	return file, nil
+}
+
+// newCluster starts the nodes. Called with b.mu held.
+func (b *Broker) newCluster() (*kfake.Cluster, error) {
 	milliseconds := strconv.FormatInt(retention.Milliseconds(), 10)
 	options := []kfake.Opt{
 		kfake.NumBrokers(len(b.ports)), kfake.Ports(b.ports...),
@@ -72,15 +103,15 @@ func (b *Broker) Start() error {
 	}
 	cluster, err := kfake.NewCluster(options...)
 	if err != nil {
-		return fmt.Errorf("start broker: %w", err)
+		return nil, fmt.Errorf("start broker: %w", err)
 	}
 	ports, err := portsOf(cluster.ListenAddrs())
 	if err != nil {
 		cluster.Close()
-		return err
+		return nil, err
 	}
-	b.cluster, b.ports = cluster, ports
-	return nil
+	b.ports = ports
+	return cluster, nil
 }
 
 func portsOf(addresses []string) ([]int, error) {
@@ -106,7 +137,8 @@ func (b *Broker) Stop() {
 	defer b.mu.Unlock()
 	if b.cluster != nil {
 		b.cluster.Close()
-		b.cluster = nil
+		b.lock.Close()
+		b.cluster, b.lock = nil, nil
 	}
 }
 

@@ -222,6 +222,24 @@ func TestFaultsAreInstalled(t *testing.T) {
 	}
 }
 
+func TestTwoBrokersDoNotShareAFolder(t *testing.T) {
+	folder := t.TempDir()
+	first, err := StartBroker(BrokerOptions{DataDir: folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Stop()
+	if _, err := StartBroker(BrokerOptions{DataDir: folder}); !errors.Is(err, ErrState) {
+		t.Fatalf("a second broker on the folder: %v", err)
+	}
+	first.Stop()
+	second, err := StartBroker(BrokerOptions{DataDir: folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Stop()
+}
+
 func TestBrokerOptionsAreChecked(t *testing.T) {
 	if _, err := StartBroker(BrokerOptions{}); err == nil {
 		t.Error("a broker without a data folder")
