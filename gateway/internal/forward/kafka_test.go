@@ -3,6 +3,7 @@ package forward
 import (
 	"cmp"
 	"context"
+	"net"
 	"slices"
 	"strconv"
 
@@ -83,4 +84,18 @@ func raiseLimit(r *rig, topic, limit string) {
 	if err != nil || res.Resources[0].Error != nil {
 		r.t.Fatalf("set max.message.bytes: %v, %v", err, res)
 	}
+}
+
+// port returns the broker's port.
+func (r *rig) port() int {
+	r.t.Helper()
+	_, text, err := net.SplitHostPort(r.cluster.ListenAddrs()[0])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return port
 }

@@ -1,0 +1,247 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// campaign does random things to a forwarder: faults of all classes on random partitions,
+// topics that close and open, load meanwhile, and what change does.
+type campaign struct {
+	*rig
+	random *rand.Rand
+	faults []*kfake.FaultHandle
+}
+
+// answers are what brokers may say when something is wrong; none of them loses a record.
+var answers = []*kerr.Error{
+	kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut, kerr.NotLeaderForPartition,
+	kerr.LeaderNotAvailable, kerr.KafkaStorageError, kerr.UnknownServerError, kerr.TopicAuthorizationFailed,
+	kerr.UnknownTopicOrPartition, kerr.InvalidTimestamp, kerr.MessageTooLarge,
+}
+
+// fault begins a fault that lasts for some requests or until heal.
+func (c *campaign) fault() {
+	f := kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: answers[c.random.IntN(len(answers))], Count: 1 + c.random.IntN(20)}
+	if f.Err == kerr.MessageTooLarge {
+		f.When = manyRecords // a single one would be parked, and lose its place
+	} else if c.random.IntN(3) == 0 {
+		f.Count = -1
+	}
+	f.Topic = []string{testTopic, otherTopic}[c.random.IntN(2)]
+	for range c.random.IntN(3) {
+		f.Partitions = append(f.Partitions, int32(c.random.IntN(4)))
+	}
+	c.faults = append(c.faults, c.cluster.Fault(f))
+}
+
+// manyRecords reports whether all batches of a produce request have more than one record.
+func manyRecords(r kmsg.Request) bool {
+	for _, t := range r.(*kmsg.ProduceRequest).Topics {
+		for _, p := range t.Partitions {
+			var b kmsg.RecordBatch
+			if err := b.ReadFrom(p.Records); err != nil || b.NumRecords < 2 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// heal ends a random fault.
+func (c *campaign) heal() {
+	if len(c.faults) > 0 {
+		i := c.random.IntN(len(c.faults))
+		c.faults[i].Remove()
+		c.faults = append(c.faults[:i], c.faults[i+1:]...)
+	}
+}
+
+// load appends some rounds for two topics.
+func (c *campaign) load() {
+	for range 1 + c.random.IntN(15) {
+		c.append(otherTopic, apps(8)...)
+		c.synced(c.append(testTopic, apps(16)...))
+	}
+}
+
+// pause lets time pass: some delivery, some retries, some topics that close.
+func (c *campaign) pause() { <-time.After(time.Duration(c.random.IntN(300)) * time.Millisecond) }
+
+// run does steps and checks that in the end everything is there, in order.
+func (c *campaign) run(steps int, change func()) (duplicates int) {
+	c.produce = small
+	c.forward = func(o *Options) {
+		o.StopTimeout, o.TopicRetryMin, o.TopicRetryMax, o.RecordRetry = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond
+	}
+	c.start()
+	for range steps {
+		switch c.random.IntN(8) {
+		case 0, 1:
+			c.fault()
+		case 2, 3:
+			c.heal()
+		case 4:
+			c.pause()
+		case 5:
+			change()
+		default:
+			c.load()
+		}
+	}
+	for len(c.faults) > 0 {
+		c.heal()
+	}
+	c.load()
+	c.drain()
+	for _, topic := range []string{testTopic, otherTopic} {
+		duplicates += c.inOrder(topic, c.fetch(topic))
+	}
+	return duplicates
+}
+
+// seeds are fixed, so that a failure can be run again; more by -count and by the torture runs.
+func eachSeed(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
+	if testing.Short() {
+		n = 1
+	}
+	for seed := range uint64(n) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { run(t, seed) })
+	}
+}
+
+func newCampaign(t *testing.T, seed uint64) *campaign {
+	return &campaign{rig: newRig(t, kfake.NumBrokers(3), kfake.SeedTopics(4, testTopic, otherTopic)), random: rand.New(rand.NewPCG(seed, 0))}
+}
+
+// Orderly restarts in the midst of faults: no loss, order kept.
+func TestCampaignWithRestarts(t *testing.T) {
+	eachSeed(t, 5, func(t *testing.T, seed uint64) {
+		c := newCampaign(t, seed)
+		n := c.run(60, func() { c.stop(); c.start() })
+		t.Logf("%d duplicates of %d", n, watermarks(c.rig, testTopic)+watermarks(c.rig, otherTopic))
+	})
+}
+
+// kill -9 in the midst of faults: no loss, order kept.
+func TestCampaignWithKills(t *testing.T) {
+	eachSeed(t, 5, func(t *testing.T, seed uint64) {
+		c := newCampaign(t, 100+seed)
+		n := c.run(60, func() { c.kill(); c.start() })
+		t.Logf("%d duplicates", n)
+	})
+}
+
+// Power cuts: what was synced is delivered, whatever the disk kept of the rest.
+func TestCampaignWithPowerCuts(t *testing.T) {
+	eachSeed(t, 5, func(t *testing.T, seed uint64) {
+		c := newCampaign(t, 200+seed)
+		n := c.run(60, func() { c.cutPower(c.random); c.start() })
+		t.Logf("%d duplicates", n)
+	})
+}
+
+// Leaders move about while nothing restarts: no loss, no duplicate, order kept.
+func TestCampaignWithMovingLeaders(t *testing.T) {
+	eachSeed(t, 5, func(t *testing.T, seed uint64) {
+		c := newCampaign(t, 300+seed)
+		if n := c.run(60, c.cluster.ShufflePartitionLeaders); n > 0 {
+			t.Logf("%d duplicates", n)
+		}
+	})
+}
+
+// cutPower ends a life as a power cut does.
+func (r *rig) cutPower(random *rand.Rand) {
+	r.t.Helper()
+	r.disk.Cut()
+	l := r.life
+	r.life = nil
+	l.cancel()
+	<-l.ended
+	<-l.produced
+	l.producer.Close()
+	l.conn.Close()
+	_ = l.main.Close() // the power is gone: errors are what is to be expected
+	_ = l.parked.Close()
+	r.disk.Restart(random)
+}
+
+// The broker's process goes away and comes back under the same address, with its data.
+func TestBrokerProcessAwayAndBack(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, kfake.DataDir(dir), kfake.SeedTopics(4, testTopic))
+	port := r.port()
+	r.start()
+	for range 20 {
+		r.append(testTopic, apps(32)...)
+	}
+	r.drain()
+	r.cluster.Close()
+	for range 100 {
+		r.synced(r.append(testTopic, apps(32)...))
+	}
+	eventually(t, "the cluster counts as away", func() bool { return !r.producer.Up() })
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port), kfake.DataDir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	r.cluster = c
+	for range 20 {
+		r.append(testTopic, apps(32)...)
+	}
+	r.drain()
+	if n := r.inOrder(testTopic, r.fetch(testTopic)); n > 0 {
+		t.Errorf("%d duplicates", n)
+	}
+}
+
+// A topic is deleted and made again with fewer partitions while entries are on their way: those
+// that were not delivered go into the new one.
+func TestTopicMadeAgain(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(6, testTopic))
+	r.produce = small
+	r.start()
+	for range 10 {
+		r.append(testTopic, apps(32)...)
+	}
+	r.drain()
+	stuck := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+	for range 10 {
+		r.append(testTopic, apps(32)...)
+	}
+	if err := stuck.Wait(context.Background(), 6); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cluster.DeleteTopic(testTopic); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cluster.CreateTopic(testTopic, 2, nil); err != nil {
+		t.Fatal(err)
+	}
+	stuck.Remove()
+	r.drain()
+	next := map[string]int{}
+	for _, d := range r.fetch(testTopic) {
+		if next[d.app] == 0 {
+			next[d.app] = 10
+		}
+		if d.n != next[d.app] {
+			t.Fatalf("app %s: record %d came where %d was due", d.app, d.n, next[d.app])
+		}
+		next[d.app]++
+	}
+	for _, n := range next {
+		if n != 20 || len(next) != 32 {
+			t.Fatalf("the new topic has %v", next)
+		}
+	}
+}
