@@ -128,7 +128,7 @@ func TestEveryBitFlipped(t *testing.T) {
 	}
 }
 
-// checkFlipped surveys the image, and opens every 50th one.
+// checkFlipped surveys the image, and opens every 200th one.
 func checkFlipped(t *testing.T, im image, n int, what string) {
 	t.Helper()
 	v := mustLook(t, im.mem)
@@ -145,7 +145,7 @@ func checkFlipped(t *testing.T, im image, n int, what string) {
 		}
 	}
 	im.explain(t, found, v.corrupt, what)
-	if n%50 == 0 {
+	if n%200 == 0 {
 		again := im
 		again.mem = im.mem.Clone()
 		first, _ := survivors(t, again, what)

@@ -131,15 +131,20 @@ func (f *memFile) failSync() {
 
 func (f *memFile) Close() error { return nil }
 
-// Flip inverts one bit of a file, durably and silently: bit rot. It reports whether
-// the file is that long.
+// Flip inverts one bit of a file, durably and silently: bit rot. It reports whether the
+// file is that long.
 func (m *Mem) Flip(name string, bit int64) bool {
-	return m.Edit(name, func(data []byte) []byte {
-		if bit/8 < int64(len(data)) {
-			data[bit/8] ^= 1 << (bit % 8)
-		}
-		return data
-	}) && bit/8 < int64(len(m.Bytes(name)))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	node := m.names[name]
+	if node == nil || bit/8 >= int64(len(node.data)) {
+		return false
+	}
+	node.data[bit/8] ^= 1 << (bit % 8)
+	if bit/8 < int64(len(node.kept)) {
+		node.kept[bit/8] ^= 1 << (bit % 8)
+	}
+	return true
 }
 
 // Edit replaces the content of a file, durably, behind everyone's back. It reports
