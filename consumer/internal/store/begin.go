@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,15 +48,15 @@ func (t *sqliteTx) load(ctx context.Context, ids []string, apps []int64) error {
 		return fmt.Errorf("periods: %w", err)
 	}
 	var newest int64
-	err := t.stmt(ctx, t.s.stmts.progress).QueryRowContext(ctx, t.progress.Topic, t.progress.Partition).
-		Scan(&t.progress.Offset, &t.progress.LogEnd, &newest)
-	switch err {
-	case nil:
-		t.hasProgress, t.progress.Newest = true, time.UnixMilli(newest).UTC()
-	case sql.ErrNoRows:
-	default:
+	err := t.get(ctx, t.s.stmts.progress, []any{t.progress.Topic, t.progress.Partition},
+		&t.progress.Offset, &t.progress.LogEnd, &newest)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("progress: %w", err)
 	}
+	t.hasProgress, t.progress.Newest = true, time.UnixMilli(newest).UTC()
 	return nil
 }
 
@@ -99,7 +100,9 @@ func (t *sqliteTx) each(ctx context.Context, stmt *sql.Stmt, keys any, n int, sc
 	if err != nil {
 		return err
 	}
-	rows, err := t.stmt(ctx, stmt).QueryContext(ctx, string(list))
+	within := t.tx.StmtContext(ctx, stmt)
+	defer func() { _ = within.Close() }()
+	rows, err := within.QueryContext(ctx, string(list))
 	if err != nil {
 		return err
 	}
@@ -112,9 +115,22 @@ func (t *sqliteTx) each(ctx context.Context, stmt *sql.Stmt, keys any, n int, sc
 	return rows.Err()
 }
 
-// stmt returns the writer's statement for use within the transaction, which closes it.
-func (t *sqliteTx) stmt(ctx context.Context, prepared *sql.Stmt) *sql.Stmt {
-	return t.tx.StmtContext(ctx, prepared)
+// get reads the one row of a query into dest.
+func (t *sqliteTx) get(ctx context.Context, stmt *sql.Stmt, args []any, dest ...any) error {
+	within := t.tx.StmtContext(ctx, stmt)
+	defer func() { _ = within.Close() }()
+	return within.QueryRowContext(ctx, args...).Scan(dest...)
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *sqliteTx) exec(ctx context.Context, stmt *sql.Stmt, args ...any) (int64, error) {
+	within := t.tx.StmtContext(ctx, stmt)
+	defer func() { _ = within.Close() }()
+	result, err := within.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 // Known returns which of the ids exist; see Tx.

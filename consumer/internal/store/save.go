@@ -71,7 +71,7 @@ func (t *sqliteTx) saveDeliveries(ctx context.Context, c *Changes) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.stmt(ctx, t.s.stmts.deliveries).ExecContext(ctx, string(list))
+	_, err = t.exec(ctx, t.s.stmts.deliveries, string(list))
 	return err
 }
 
@@ -80,7 +80,7 @@ func (t *sqliteTx) savePeriods(ctx context.Context, c *Changes) error {
 	for app, period := range c.Periods {
 		state, err := json.Marshal(period)
 		if err != nil {
-			return fmt.Errorf("state of app %d: %w", app, err)
+			return fmt.Errorf("state of app %d: %w: %w", app, ErrData, err)
 		}
 		values = append(values, app, period.Key(), period.LastAt, string(state))
 	}
@@ -94,7 +94,7 @@ func (t *sqliteTx) saveNotices(ctx context.Context, c *Changes) error {
 		n := &c.Notices[i]
 		alarm, err := json.Marshal(&n.Alarm)
 		if err != nil {
-			return fmt.Errorf("notice of app %d: %w", n.AppID, err)
+			return fmt.Errorf("notice of app %d: %w: %w", n.AppID, ErrData, err)
 		}
 		values = append(values, n.AppID, n.Period, string(n.Kind), string(n.Step), n.Count, string(alarm), now)
 	}
@@ -128,17 +128,19 @@ func (t *sqliteTx) evictDeadLetters(ctx context.Context) error {
 	var evicted int64
 	for {
 		var held int64
-		if err := t.stmt(ctx, t.s.stmts.deadBytes).QueryRowContext(ctx).Scan(&held); err != nil {
+		if err := t.get(ctx, t.s.stmts.deadBytes, nil, &held); err != nil {
 			return err
 		}
 		if held <= t.s.o.DeadLetterBytes {
 			break
 		}
-		result, err := t.stmt(ctx, t.s.stmts.deleteOldest).ExecContext(ctx, few)
+		n, err := t.exec(ctx, t.s.stmts.deleteOldest, few)
 		if err != nil {
 			return err
 		}
-		n, _ := result.RowsAffected()
+		if n == 0 {
+			return fmt.Errorf("%d bytes of dead letters are held, but there is none to drop", held)
+		}
 		evicted += n
 	}
 	if evicted > 0 {
@@ -156,9 +158,18 @@ func (t *sqliteTx) saveProgress(ctx context.Context, c *Changes) error {
 	return t.insert(ctx, &insertProgress, []any{p.Topic, p.Partition, p.Offset, p.LogEnd, p.Newest.UnixMilli()})
 }
 
-// insert inserts the rows whose values these are.
+// insert inserts rows, whose values stand one row after the other in values.
 func (t *sqliteTx) insert(ctx context.Context, into *insert, values []any) error {
-	return t.s.stmts.insertRows(ctx, t.tx, into, values)
+	columns := len(into.columns)
+	for i, n := range chunkRows {
+		for len(values) >= n*columns {
+			if _, err := t.exec(ctx, t.s.stmts.inserts[into.table][i], values[:n*columns]...); err != nil {
+				return fmt.Errorf("insert %d rows into %s: %w", n, into.table, err)
+			}
+			values = values[n*columns:]
+		}
+	}
+	return nil
 }
 
 // parseTime returns a time of the contract in milliseconds.

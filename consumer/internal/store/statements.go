@@ -128,18 +128,3 @@ func (s *statements) close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// insertRows inserts rows, whose values stand one row after the other in values.
-func (s *statements) insertRows(ctx context.Context, tx *sql.Tx, into *insert, values []any) error {
-	columns := len(into.columns)
-	for i, n := range chunkRows {
-		stmt := tx.StmtContext(ctx, s.inserts[into.table][i])
-		for len(values) >= n*columns {
-			if _, err := stmt.ExecContext(ctx, values[:n*columns]...); err != nil {
-				return fmt.Errorf("insert %d rows into %s: %w", n, into.table, err)
-			}
-			values = values[n*columns:]
-		}
-	}
-	return nil
-}

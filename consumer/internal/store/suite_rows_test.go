@@ -307,7 +307,7 @@ func testRetain(t *testing.T, d database) {
 	equal(t, "progress", read(t, s).Progress, progressAt(many))
 }
 
-func testPeriodRelease(t *testing.T, d database) {
+func testZeroPeriod(t *testing.T, d database) {
 	s := d.open(t, Options{})
 	save(t, s, Changes{Periods: map[int64]quota.Period{1: {}}, Progress: progressAt(0)})
 	p, ok := begin(t, s, nil, 1).Periods()[1]

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -186,6 +187,7 @@ func testDataErrors(t *testing.T, d database) {
 		{"a delivery taken back", func(c *Changes) {
 			c.Deliveries = []Delivery{{AlarmID: c.Alarms[0].Event.AlarmID, Count: -1}}
 		}},
+		{"a notice whose alarm has no percentage", func(c *Changes) { c.Notices[0].Alarm.UsedPercent = math.NaN() }},
 		{"a notice that stands for nothing", func(c *Changes) { c.Notices[0].Count = 0 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
