@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -13,13 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/tidegate/tidegate/gateway/internal/forward"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/gateway/internal/receive"
 	"github.com/tidegate/tidegate/internal/apps"
-	"github.com/tidegate/tidegate/internal/kafkaconn"
 	"github.com/tidegate/tidegate/internal/process"
-	"github.com/tidegate/tidegate/internal/produce"
 	"github.com/tidegate/tidegate/internal/reload"
 )
 
@@ -30,21 +25,23 @@ const clientID = "tidegate-gateway"
 const loggedApps = 50
 
 // gateway is the graph of one running gateway. The process owns what is in it: each part
-// has its stop step there, in the order of the methods of open.
+// has its stop step there, in the order of the methods of open. The two halves, receiving
+// and delivering, meet only in the journal.
 type gateway struct {
-	set      *settings
-	log      *zap.Logger
-	p        *process.Process
-	reg      *prometheus.Registry
-	ready    *process.Readiness
-	admin    *process.Admin
+	set   *settings
+	log   *zap.Logger
+	p     *process.Process
+	reg   *prometheus.Registry
+	ready *process.Readiness
+	admin *process.Admin
+
 	apps     *reload.File[*apps.Snapshot]
 	routes   *reload.File[*receive.Routes]
-	delivery *delivery
+	delivery *delivery // journals, Kafka, forwarder
 	receiver *receive.Receiver
 
-	listener  net.Listener
-	accepting atomic.Bool
+	listener  net.Listener // of callbacks
+	accepting atomic.Bool  // between the start of Serve and its end
 }
 
 // open builds and starts the gateway: files, journal and recovery, Kafka, listener, ready.
@@ -181,6 +178,7 @@ func (g *gateway) leave(ctx context.Context) error {
 // logStart says what an operator should not have to find out: where the gateway listens,
 // and whose callbacks anyone could forge. Routes and journals have said theirs.
 func (g *gateway) logStart() {
+	g.log.Info("blocking callbacks (.CallbackBefore, .CallbackPrev) are answered OK, which allows what they ask about, where no route has an answer")
 	g.log.Info("gateway ready", zap.String("listen", g.listener.Addr().String()), zap.String("path", g.set.Path),
 		zap.String("admin", g.admin.Addr()), zap.Int("apps", g.apps.Get().Len()), zap.Stringer("ack", g.set.Ack),
 		zap.Strings("topics", g.routes.Get().Topics()), zap.String("unknown_apps", g.set.UnknownApps))
@@ -205,93 +203,4 @@ func unsignedApps(s *apps.Snapshot, limit int) (list []string) {
 		}
 	}
 	return list
-}
-
-// delivery is the half of the graph that drain needs too: journals, Kafka, forwarder.
-type delivery struct {
-	journal   *journal.Journal
-	parked    *journal.Journal
-	producer  *produce.Producer
-	forwarder *forward.Forwarder
-	log       *zap.Logger
-}
-
-type deliveryOptions struct {
-	journal        journal.Options // without log and metrics
-	parkedDir      string
-	parkedMaxBytes int64
-	kafka          kafkaconn.Flags
-	topics         []string
-	log            *zap.Logger
-	metrics        prometheus.Registerer
-}
-
-// openDelivery opens everything between the journal and Kafka and starts it. Kafka need
-// not be there. Stop steps: forwarder, producer, connection, parked journal, journal.
-func openDelivery(p *process.Process, o deliveryOptions) (d *delivery, err error) {
-	d = &delivery{log: o.log}
-	conn, err := kafkaconn.Open(o.kafka, clientID) // first: a mistake there is found before anything is made
-	if err != nil {
-		return nil, err
-	}
-	main := o.journal
-	main.Log, main.Metrics = o.log.Named("journal"), o.metrics
-	if d.journal, err = openJournal(p, "journal", main); err != nil {
-		return nil, err
-	}
-	parked := journal.Options{
-		Dir: o.parkedDir, MaxBytes: o.parkedMaxBytes, Retain: -1,
-		MaxPayload: main.MaxPayload + forward.EnvelopeBytes, Log: o.log.Named("parked"),
-	}
-	if d.parked, err = openJournal(p, "parked journal", parked); err != nil {
-		return nil, err
-	}
-	p.OnStop("kafka connection", func(context.Context) error { conn.Close(); return nil })
-	d.producer, err = produce.New(produce.Options{
-		Conn: conn, Log: o.log.Named("produce"), Metrics: o.metrics, MetricsPrefix: "tidegate_gateway",
-	})
-	if err != nil {
-		return nil, err
-	}
-	p.OnStop("producer lanes", func(context.Context) error { d.producer.Close(); return nil })
-	p.Go("producer", d.producer.Run)
-	d.forwarder, err = forward.New(forward.Options{
-		Journal: d.journal, Parked: d.parked, Producer: d.producer, Topics: o.topics,
-		Log: o.log.Named("forward"), Metrics: o.metrics,
-	})
-	if err != nil {
-		return nil, err
-	}
-	p.Go("forwarder", d.forwarder.Run)
-	return d, nil
-}
-
-// openJournal opens a journal and registers its closing, whose error is that of the final
-// sync.
-func openJournal(p *process.Process, name string, o journal.Options) (*journal.Journal, error) {
-	j, err := journal.Open(o)
-	if err != nil {
-		return nil, err
-	}
-	p.OnStop(name, func(context.Context) error { return j.Close() })
-	return j, nil
-}
-
-// drain delivers what the journals hold, for at most timeout. What is left is in the
-// journal, so that this is no error.
-func (d *delivery) drain(ctx context.Context, timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	began := time.Now()
-	err := d.forwarder.Drain(ctx)
-	main, parked := d.journal.Stats(), d.parked.Stats()
-	facts := []zap.Field{zap.Int64("left", main.Entries), zap.Int64("left_parked", parked.Entries), zap.Duration("took", time.Since(began))}
-	switch {
-	case err == nil:
-		d.log.Info("everything was delivered", facts...)
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		d.log.Warn("not everything was delivered; the rest stays in the journal", facts...)
-	default:
-		d.log.Error("delivery ended; the rest stays in the journal", append(slices.Clip(facts), zap.Error(err))...)
-	}
 }
