@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -40,7 +42,7 @@ func script() []schema.Record {
 
 // world is everything that outlives a crash: the store, Kafka's topics, the group's offset.
 type world struct {
-	open    func() (store beginner, close func()) // opens the store anew, as a new process does
+	open    func() (store beginner, done func()) // opens the store anew, as a new process does
 	sink    *sink
 	offset  int // records[offset:] were not committed
 	crashes int // that took place
@@ -117,8 +119,8 @@ func stateOf(t testing.TB, w *world) state {
 		}
 		return st
 	}
-	real := s.(store.Store)
-	for a, err := range real.Alarms(t.Context(), store.AlarmFilter{}) {
+	database := s.(store.Store)
+	for a, err := range database.Alarms(t.Context(), store.AlarmFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +129,7 @@ func stateOf(t testing.TB, w *world) state {
 		}
 		row(a)
 	}
-	for l, err := range real.DeadLetters(t.Context(), store.DeadLetterFilter{}) {
+	for l, err := range database.DeadLetters(t.Context(), store.DeadLetterFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +138,7 @@ func stateOf(t testing.TB, w *world) state {
 		}
 		letter(l.DeadLetter)
 	}
-	tx, err := real.Begin(t.Context(), "im.alarms.raw", 3, nil, []int64{1400000001, 1400000002, 1400000003})
+	tx, err := database.Begin(t.Context(), "im.alarms.raw", 3, nil, []int64{1400000001, 1400000002, 1400000003})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,9 +223,12 @@ var stores = []struct {
 		return func() (beginner, func()) { return m, func() {} }
 	}},
 	{"sqlite", func(t testing.TB) func() (beginner, func()) {
-		url := "sqlite:" + filepath.Join(t.TempDir(), "tidegate.db")
+		path := filepath.Join(quickDir(t), "tidegate.db")
+		if err := os.WriteFile(path, emptySQLite(), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		return func() (beginner, func()) {
-			s, err := store.Open(context.Background(), url, store.Options{Now: now})
+			s, err := store.Open(context.Background(), "sqlite:"+path, store.Options{Now: now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -235,6 +240,40 @@ var stores = []struct {
 		}
 	}},
 }
+
+// quickDir is a temporary directory, in memory where the system has such a place: a sync
+// costs milliseconds elsewhere, and proves nothing to a test that kills no machine.
+func quickDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "pipeline")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// emptySQLite is a database with all tables and no rows: making one for each of a hundred
+// worlds would be most of the tests' time.
+var emptySQLite = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "pipeline")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "empty.db")
+	s, err := store.Open(context.Background(), "sqlite:"+path, store.Options{Now: now})
+	if err != nil {
+		panic(err)
+	}
+	if err := s.Close(); err != nil {
+		panic(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		panic(err)
+	}
+	return data
+})
 
 // newWorld returns a world with nothing in it.
 func newWorld(t testing.TB, open func() (beginner, func()), batch int) *world {
