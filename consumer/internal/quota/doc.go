@@ -16,6 +16,15 @@
 // from silence, a period ends only when an alarm of the next one arrives, and where the
 // rules have to guess they guess so that a person is told twice rather than never.
 //
+// # Late
+//
+// An event says late where the alarm was older than 15 minutes at receipt, or of a period
+// that had ended: a fact of the alarm, the same whenever it is handled. Whether a step is
+// still news is asked once more when people are told, against the time of telling: after
+// Kafka was away, or in a replay, an alarm that was received in time is hours old, and
+// its step goes into the digest. A digest does not count as the step's announcement: the
+// next alarm that is news announces it.
+//
 // # Invariants
 //
 //   - The state moves forward only, ordered by (event time, alarm id). An alarm that is
