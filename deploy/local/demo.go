@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/tidegate/tidegate/deploy/local/stack"
@@ -34,33 +35,30 @@ func (l *local) demo(ctx context.Context, s *stack.Stack) error {
 		l.settings.DemoRate, l.appsFile, s.Topics().Alarms)
 
 	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
 	defer cancel()
-	followed := make(chan error, 1)
-	go func() {
-		followed <- stack.Follow(ctx, s.Kafka(), from, func(r *schema.Record) bool {
+	ended := make(chan error, 2) // room for both workers
+	workers.Go(func() {
+		ended <- stack.Follow(ctx, s.Kafka(), from, func(r *schema.Record) bool {
 			l.out.record(r, s.Topics())
 			return true
 		})
-	}()
-	failed := make(chan error, 1)
-	go func() { failed <- s.Wait(ctx) }()
+	})
+	workers.Go(func() { ended <- s.Wait(ctx) })
 
 	var failure error
 	select {
 	case <-ctx.Done():
 	case failure = <-vendor.Unasked():
-	case failure = <-failed:
-		failed <- nil
-	case failure = <-followed:
-		followed <- nil
+	case failure = <-ended:
+	}
+	if ctx.Err() != nil {
+		failure = nil // that the workers end with it is no news
 	}
 	stopping, stop := context.WithTimeout(context.WithoutCancel(ctx), stopBudget/4)
 	defer stop()
-	failure = errors.Join(failure, vendor.Stop(stopping))
-	cancel()
-	<-failed
-	<-followed
-	return failure
+	return errors.Join(failure, vendor.Stop(stopping))
 }
 
 // demoArgs are what the vendor is played with: usage that climbs a step in less than a

@@ -123,7 +123,8 @@ func (l *local) closeLogs() {
 // explain adds the last lines of the log to the error of a part that ended by itself: what
 // went wrong stands there, not in an exit status.
 func (l *local) explain(err error) error {
-	if l.settings.Verbose || !(errors.Is(err, stack.ErrExited) || errors.Is(err, stack.ErrNotReady)) {
+	ended := errors.Is(err, stack.ErrExited) || errors.Is(err, stack.ErrNotReady)
+	if l.settings.Verbose || !ended {
 		return err
 	}
 	for _, name := range []string{"gateway", "consumer", "load"} {

@@ -56,7 +56,7 @@ func execute(ctx context.Context, args []string, out *os.File) error {
 	if !(s.DemoRate > 0) {
 		return fmt.Errorf("--demo-rate: want more than 0, have %g", s.DemoRate)
 	}
-	if err := s.Check(); err != nil && !(len(s.Brokers) == 0 && errors.Is(err, kafkaconn.ErrNoBrokers)) {
+	if err := s.Check(); err != nil && !errors.Is(err, kafkaconn.ErrNoBrokers) {
 		return err
 	}
 	printer := &printer{out: out, colour: colourful(out), now: time.Now}
