@@ -1,0 +1,25 @@
+// Package acceptance holds the tests of what Tidegate promises, against the real binaries
+// in bin/: `make build` first. Each scenario brings up a whole stack, treats it badly, and
+// then compares what is in Kafka and in the database with a ledger that was kept outside.
+//
+// # Against which Kafka
+//
+// By default each scenario has an embedded broker of its own. With TIDEGATE_TEST_BROKERS
+// all use the cluster there, whose four topics (without a prefix) must exist; scenarios then
+// look only at what came after they began and at apps of their own.
+//
+//	TIDEGATE_TEST_BROKERS        HOST:PORT,...
+//	TIDEGATE_TEST_KAFKA_FLAGS    flags of the connection for everyone, as: --kafka-tls --kafka-tls-ca=FILE
+//	TIDEGATE_TEST_KAFKA_SECRETS  a folder with ca.pem and USER.password for gateway, consumer and admin:
+//	                             each speaks TLS and SCRAM-SHA-512 as its own user
+//	TIDEGATE_TEST_KAFKA_SH       deploy/kafka/kafka.sh, with its environment, to take the cluster away and bring it back
+//
+// # How hard
+//
+// The default sizes keep the whole package within minutes on two cores. For the figures
+// that the project publishes:
+//
+//	TIDEGATE_TEST_RATE    callbacks a second (400; publish with 2000)
+//	TIDEGATE_TEST_KILLS   kills of each binary (2; publish with 5)
+//	TIDEGATE_TEST_OUTAGE  how long Kafka is away (6s; publish with 60s)
+package acceptance

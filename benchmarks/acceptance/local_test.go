@@ -1,0 +1,77 @@
+package acceptance
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What `make run` does: alarms within a minute, and a clean stop on Ctrl-C.
+func TestDemoShowsAlarmsAndStopsCleanly(t *testing.T) {
+	if given(t) != nil {
+		t.Skip("the demo brings its own broker")
+	}
+	for _, name := range []string{"gateway", "consumer", "load"} {
+		bin(t, name)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	command := exec.Command(bin(t, "local"), "--demo", "--demo-rate=20", "--gateway-listen="+address, "--data-dir="+t.TempDir())
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stderr = os.Stderr
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { command.Process.Kill() })
+	overdue := time.AfterFunc(time.Minute, func() { command.Process.Kill() })
+	defer overdue.Stop()
+
+	alarm := regexp.MustCompile(`^\d\d:\d\d:\d\d  (Harbor Chat|Lighthouse Live|Ferry Support|Tidal Games|Pier Market|Buoy Classroom|Try It) .*█.*/.* % .*(ok|watch|warning|critical|exhausted)`)
+	var shown bytes.Buffer
+	reader, alarms, letters := bufio.NewReader(io.TeeReader(out, &shown)), 0, 0
+	for alarms < 60 || letters == 0 {
+		line, err := reader.ReadString('\n')
+		if err != nil {
+			t.Fatalf("after %d alarms and %d dead letters: %v\n%s", alarms, letters, err, shown.String())
+		}
+		if alarm.MatchString(line) {
+			alarms++
+		}
+		if strings.Contains(line, "dead letter of app 1400") {
+			letters++
+		}
+	}
+	if !strings.Contains(shown.String(), "not for production") || !strings.Contains(shown.String(), "▲ ") {
+		t.Errorf("no label or no step was entered:\n%s", shown.String())
+	}
+	overdue.Reset(30 * time.Second)
+	if err := command.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil || !strings.Contains(string(rest), "Stopped.") {
+		t.Errorf("Ctrl-C: %v\n%s", err, rest)
+	}
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Error("the gateway still listens")
+	}
+}
