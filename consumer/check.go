@@ -71,7 +71,7 @@ func (c *checkCommand) checkSettings(f *findings) {
 	for _, err := range c.wrong(!c.Offline) {
 		f.fail("%v", err)
 	}
-	if c.Offline && errors.Is(c.Flags.Check(), kafkaconn.ErrNoBrokers) {
+	if c.Offline && errors.Is(c.Check(), kafkaconn.ErrNoBrokers) {
 		f.note("--brokers: not given, which the consumer needs")
 	}
 	if c.RetentionDays == 0 {
@@ -127,7 +127,7 @@ type cluster interface {
 
 // checkKafka asks the cluster for the topics, for a producer id, and where the group stands.
 func (c *checkCommand) checkKafka(ctx context.Context, f *findings) {
-	if c.Flags.Check() != nil {
+	if c.Check() != nil {
 		return // said already
 	}
 	conn, err := kafkaconn.Open(c.Flags, clientID)

@@ -51,7 +51,7 @@ func (s *settings) wrong(needBrokers bool) []error {
 	refuse(s.Group == "" || len(s.Group) > maxGroupName, "--group: want 1 to %d bytes, have %d", maxGroupName, len(s.Group))
 	refuse(s.RetentionDays < 0, "--retention-days: want 0 or more, have %d", s.RetentionDays)
 	refuse(len(s.TopicPrefix) > 200 || !isTopic(s.TopicPrefix), "--topic-prefix: want up to 200 letters, digits, dots, dashes and underscores, have %q", s.TopicPrefix)
-	if err := s.Flags.Check(); err != nil && (needBrokers || !errors.Is(err, kafkaconn.ErrNoBrokers)) {
+	if err := s.Check(); err != nil && (needBrokers || !errors.Is(err, kafkaconn.ErrNoBrokers)) {
 		errs = append(errs, err)
 	}
 	return errs
@@ -70,7 +70,7 @@ func isAddress(address string) bool {
 
 func isTopic(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
 	})
 }
 
