@@ -38,10 +38,11 @@ type gateway struct {
 	apps     *reload.File[*apps.Snapshot]
 	routes   *reload.File[*receive.Routes]
 	delivery *delivery // journals, Kafka, forwarder
+	absorber *absorber // the journal, for the receiver
 	receiver *receive.Receiver
 
 	listener  net.Listener // of callbacks
-	accepting atomic.Bool  // between the start of Serve and its end
+	accepting atomic.Bool  // from binding until serve ends
 }
 
 // open builds and starts the gateway: files, journal and recovery, Kafka, listener, ready.
@@ -122,8 +123,9 @@ func (g *gateway) openDelivery() (err error) {
 
 // openReceiver binds --listen and starts taking callbacks.
 func (g *gateway) openReceiver() (err error) {
+	g.absorber = &absorber{Journal: g.delivery.journal}
 	g.receiver, err = receive.New(receive.Options{
-		Journal: g.delivery.journal, Apps: g.apps, Routes: g.routes,
+		Journal: g.absorber, Apps: g.apps, Routes: g.routes,
 		Path: g.set.Path, GatewayName: g.set.GatewayName, AcceptUnknown: g.set.UnknownApps == "accept",
 		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes),
 		TopicFull: g.delivery.forwarder.TopicRefused, Log: g.log, Metrics: g.reg,
@@ -135,6 +137,7 @@ func (g *gateway) openReceiver() (err error) {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	g.admin.Handle("GET /apps", g.receiver.AppsPage())
+	g.accepting.Store(true) // from here on the system takes connections, serve is about to
 	g.p.Go("callbacks", g.serve)
 	return nil
 }
@@ -142,7 +145,6 @@ func (g *gateway) openReceiver() (err error) {
 // serve takes callbacks until ctx ends, and then answers those in flight.
 func (g *gateway) serve(ctx context.Context) error {
 	served := make(chan error, 1)
-	g.accepting.Store(true)
 	go func() { served <- g.receiver.Serve(g.listener) }()
 	defer g.accepting.Store(false)
 	select {

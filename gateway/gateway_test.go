@@ -253,6 +253,7 @@ func TestMissingTopicWaits(t *testing.T) {
 // TestShutdownDelay: not ready any more, but still taking callbacks.
 func TestShutdownDelay(t *testing.T) {
 	r := start(t, t.TempDir(), "--brokers="+nowhere, "--drain-timeout=0s", "--shutdown-delay=1h")
+	t.Cleanup(func() { r.set.ShutdownDelay = 0 }) // for the test's own stop, however it ends
 	if status, body := r.page(t, "/readyz"); status != http.StatusOK {
 		t.Fatalf("%d %s", status, body)
 	}
@@ -268,7 +269,6 @@ func TestShutdownDelay(t *testing.T) {
 	if err := <-left; err != nil {
 		t.Error(err)
 	}
-	r.set.ShutdownDelay = 0 // for the test's own stop
 }
 
 func TestFilesAreReloaded(t *testing.T) {

@@ -16,11 +16,10 @@ func (g *gateway) addChecks() {
 	g.ready.Add("listener", true, func() (bool, string) {
 		return g.accepting.Load(), "callbacks on " + g.listener.Addr().String()
 	})
-	g.ready.Add("journal", true, func() (bool, string) { return journalCheck(g.delivery.journal.Stats(), time.Now()) })
+	g.ready.Add("journal", true, g.journalCheck)
 	g.ready.Add("parked", false, func() (bool, string) {
 		s := g.delivery.parked.Stats()
-		_, detail := journalCheck(s, time.Now())
-		return s.Entries == 0 && s.Err == nil, detail
+		return s.Entries == 0 && s.Err == nil, journalDetail(s, time.Now())
 	})
 	g.ready.Add("kafka", false, func() (bool, string) {
 		if g.delivery.producer.Up() {
@@ -41,8 +40,23 @@ func (g *gateway) addChecks() {
 	g.ready.Add("build", false, func() (bool, string) { return true, process.Version() })
 }
 
-// journalCheck says whether a journal can absorb callbacks, and how it stands.
-func journalCheck(s journal.Stats, now time.Time) (ok bool, detail string) {
+// journalCheck says whether the journal can absorb a quota alarm. While it only refuses
+// what is not an alarm, the gateway stays with its load balancer, for the alarms' sake.
+func (g *gateway) journalCheck() (ok bool, detail string) {
+	s := g.delivery.journal.Stats()
+	detail = journalDetail(s, time.Now())
+	reserve, ordinary := g.absorber.reserve.look(s.Settled), g.absorber.ordinary.look(s.Settled)
+	switch {
+	case reserve:
+		detail = "full: " + detail
+	case ordinary:
+		detail = "full but for the reserve, which takes quota alarms: " + detail
+	}
+	return s.Err == nil && !reserve, detail
+}
+
+// journalDetail says how a journal stands.
+func journalDetail(s journal.Stats, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d undelivered, %s of %s used", s.Entries, about(s.Bytes), about(s.LimitBytes))
 	if !s.OldestUndelivered.IsZero() {
@@ -54,7 +68,7 @@ func journalCheck(s journal.Stats, now time.Time) (ok bool, detail string) {
 	if s.Err != nil {
 		fmt.Fprintf(&b, "; takes nothing: %v", s.Err)
 	}
-	return s.Err == nil, b.String()
+	return b.String()
 }
 
 // topicsCheck says whether Kafka takes the callbacks of every topic that is in use now.
