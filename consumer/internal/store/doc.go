@@ -14,8 +14,9 @@
 //     is on disk: the offset of the records is committed to Kafka next, and from then on
 //     the rows are the only trace of them. So SQLite runs with synchronous=FULL; with
 //     NORMAL, the last commits before a power loss would be gone while Kafka goes on
-//     behind them. That costs one sync for a batch: 25,400 against 25,500 alarms/s in
-//     batches of 500 (BenchmarkSave, two shared cores).
+//     behind them. That costs one sync for a batch, which in batches of 500 is less than
+//     runs differ among themselves: 24,700 to 31,000 alarms/s with FULL, 24,700 to
+//     28,100 with NORMAL (BenchmarkSave, eight interleaved runs of each, two cores).
 //   - One alarm id is one row, one (app, period, kind, step) one notice, one
 //     (topic, partition, offset, record time) one dead letter, however often they are
 //     saved.
