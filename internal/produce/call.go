@@ -162,6 +162,7 @@ func (c *call) settle(i int, s *Settlement) {
 	defer c.mu.Unlock()
 	c.pending--
 	switch s.Outcome {
+	case Delivered:
 	case RecordRefused:
 		if c.refused == nil {
 			c.refused = make([]error, c.total)

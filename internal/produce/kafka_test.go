@@ -147,7 +147,6 @@ func (s Settlement) String() string {
 	return fmt.Sprint([]string{"delivered", "record refused", "topic refused", "partition gone"}[s.Outcome], " ", s.Code, " ", s.Tags)
 }
 
-
 // addPartitions raises a topic's number of partitions.
 func addPartitions(t testing.TB, c *kfake.Cluster, topic string, n int) {
 	t.Helper()

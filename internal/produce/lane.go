@@ -79,8 +79,8 @@ func (p *Producer) newLane(topic string, partition int32, owner Owner, patient b
 	l := &Lane{
 		p: p, topic: topic, partition: partition, owner: owner, patient: patient,
 		wake: make(chan struct{}, 1), filling: &batch{}, spare: &batch{}, limit: p.o.MaxBatchBytes,
+		sender: sender{id: -1},
 	}
-	l.sender.init(l)
 	p.lanes.Go(func() { l.run(p.ctx) })
 	return l
 }

@@ -28,8 +28,6 @@ type sender struct {
 	topicBad time.Time // first of the answers in a row that refuse the topic; zero: none
 }
 
-func (s *sender) init(*Lane) { s.id = -1 }
-
 // verdict is what a batch came to.
 type verdict struct {
 	class class // classDelivered, classTooLarge, classRecord, classTopic, or classNetwork: ctx ended
@@ -230,6 +228,8 @@ func (l *Lane) retry(ctx context.Context, b *batch, v verdict, err error) {
 		l.p.failed()
 	case classTopic:
 		notify(l.p.poll) // whether the layout has changed
+	case classDelivered, classTooLarge, classRecord, numClasses:
+		panic("BUG: a batch is tried again after an answer that ends the attempts")
 	}
 	l.logRetry(b, v, err)
 	backoff := min(backoffMax, backoffMin<<min(l.failures-1, 10))

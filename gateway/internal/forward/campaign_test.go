@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -107,12 +108,11 @@ func (c *campaign) run(steps int, change func()) (duplicates int) {
 	return duplicates
 }
 
-// seeds are fixed, so that a failure can be run again; more by -count and by the torture runs.
-func eachSeed(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
-	if testing.Short() {
-		n = 1
-	}
-	for seed := range uint64(n) {
+// seeds says how many runs a campaign has. They are fixed, so that a failure can be run again.
+var seeds = flag.Uint64("seeds", 4, "runs of each campaign")
+
+func eachSeed(t *testing.T, run func(t *testing.T, seed uint64)) {
+	for seed := range *seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { run(t, seed) })
 	}
 }
@@ -123,7 +123,7 @@ func newCampaign(t *testing.T, seed uint64) *campaign {
 
 // Orderly restarts in the midst of faults: no loss, order kept.
 func TestCampaignWithRestarts(t *testing.T) {
-	eachSeed(t, 5, func(t *testing.T, seed uint64) {
+	eachSeed(t, func(t *testing.T, seed uint64) {
 		c := newCampaign(t, seed)
 		n := c.run(60, func() { c.stop(); c.start() })
 		t.Logf("%d duplicates of %d", n, watermarks(c.rig, testTopic)+watermarks(c.rig, otherTopic))
@@ -132,7 +132,7 @@ func TestCampaignWithRestarts(t *testing.T) {
 
 // kill -9 in the midst of faults: no loss, order kept.
 func TestCampaignWithKills(t *testing.T) {
-	eachSeed(t, 5, func(t *testing.T, seed uint64) {
+	eachSeed(t, func(t *testing.T, seed uint64) {
 		c := newCampaign(t, 100+seed)
 		n := c.run(60, func() { c.kill(); c.start() })
 		t.Logf("%d duplicates", n)
@@ -141,7 +141,7 @@ func TestCampaignWithKills(t *testing.T) {
 
 // Power cuts: what was synced is delivered, whatever the disk kept of the rest.
 func TestCampaignWithPowerCuts(t *testing.T) {
-	eachSeed(t, 5, func(t *testing.T, seed uint64) {
+	eachSeed(t, func(t *testing.T, seed uint64) {
 		c := newCampaign(t, 200+seed)
 		n := c.run(60, func() { c.cutPower(c.random); c.start() })
 		t.Logf("%d duplicates", n)
@@ -150,7 +150,7 @@ func TestCampaignWithPowerCuts(t *testing.T) {
 
 // Leaders move about while nothing restarts: no loss, no duplicate, order kept.
 func TestCampaignWithMovingLeaders(t *testing.T) {
-	eachSeed(t, 5, func(t *testing.T, seed uint64) {
+	eachSeed(t, func(t *testing.T, seed uint64) {
 		c := newCampaign(t, 300+seed)
 		if n := c.run(60, c.cluster.ShufflePartitionLeaders); n > 0 {
 			t.Logf("%d duplicates", n)

@@ -61,14 +61,10 @@ func (f *Forwarder) readLive(n int) bool {
 		}
 		o := &f.live.held
 		if l := f.laneOf(o); !l.lagging && !l.topic.settledAhead(o.lsn, f.key) {
-			switch f.offer(l, o) {
-			case took:
-			case wait:
-				if f.live.patient(f.now) {
-					return moved
-				}
-				l.lag(o.lsn, f)
-			case blocked:
+			switch r := f.offer(l, o); {
+			case r == wait && f.live.patient(f.now):
+				return moved
+			case r != took:
 				l.lag(o.lsn, f)
 			}
 		}
@@ -147,13 +143,10 @@ func (f *Forwarder) catch(o *offered) bool {
 	}
 	l := f.laneOf(o)
 	if l.inPass && o.lsn >= l.next && !l.topic.settledAhead(o.lsn, f.key) {
-		switch f.offer(l, o) {
-		case wait:
-			if f.pass.patient(f.now) {
-				return false
-			}
-			l.inPass, l.next = false, o.lsn
-		case blocked:
+		switch r := f.offer(l, o); {
+		case r == wait && f.pass.patient(f.now):
+			return false
+		case r != took:
 			l.inPass, l.next = false, o.lsn
 		}
 	}

@@ -30,6 +30,7 @@ type rig struct {
 	disk    *vfs.Mem
 	log     *zap.Logger
 
+	mainBytes   int64 // budget of the main journal
 	parkedBytes int64 // budget of the parked journal; 0: plenty
 	produce     func(*produce.Options)
 	forward     func(*Options)
@@ -58,7 +59,7 @@ func newRig(t testing.TB, opts ...kfake.Opt) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	r := &rig{t: t, cluster: c, disk: vfs.NewMem(), log: zap.NewNop(), seq: map[string]int{}}
+	r := &rig{t: t, cluster: c, disk: vfs.NewMem(), log: zap.NewNop(), seq: map[string]int{}, mainBytes: 64 << 20}
 	if tt, ok := t.(*testing.T); ok && testing.Verbose() {
 		r.log = zaptest.NewLogger(tt)
 	}
@@ -81,7 +82,7 @@ func (r *rig) start() {
 func (r *rig) open() {
 	r.t.Helper()
 	l := &life{metrics: prometheus.NewRegistry(), ended: make(chan error, 1), produced: make(chan error, 1)}
-	l.main = r.journal("/main", 64<<20, 256<<10)
+	l.main = r.journal("/main", r.mainBytes, 256<<10)
 	budget := r.parkedBytes
 	if budget == 0 {
 		budget = 64 << 20
@@ -130,7 +131,9 @@ func (r *rig) run() {
 // stop ends a life in order.
 func (r *rig) stop() {
 	r.t.Helper()
-	r.halt()
+	if r.cancel != nil { // else it was opened only
+		r.halt()
+	}
 	for name, j := range map[string]*journal.Journal{"main": r.main, "parked": r.parked} {
 		if err := j.Close(); err != nil {
 			r.t.Errorf("close %s: %v", name, err)
