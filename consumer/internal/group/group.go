@@ -237,16 +237,26 @@ func (g *Group) generations(ctx context.Context, cg *kafka.ConsumerGroup) error 
 			g.joinFailed(err)
 			continue
 		}
-		if len(gen.Assignments[g.o.Topic]) == 0 && g.topicMissing(ctx) {
-			// With the topic gone the library would run through hundreds of
-			// generations a second.
-			g.log.Warn("topic is gone: left the group and wait for it")
-			return nil
+		wait := generationPace
+		if len(gen.Assignments[g.o.Topic]) == 0 {
+			if g.topicMissing(ctx) {
+				g.log.Warn("topic is gone: left the group and wait for it")
+				return nil
+			}
+			wait = emptyPace
 		}
 		g.startGeneration(ctx, gen)
-		pause(ctx, 100*time.Millisecond) // bounds the pace of generations that end at once
+		pause(ctx, wait)
 	}
 }
+
+// Least time between the starts of two generations, which can end as soon as they begin.
+// With the topic gone the library would run through hundreds a second, and for two seconds
+// the connection's own layout still says that it is there.
+const (
+	generationPace = 100 * time.Millisecond
+	emptyPace      = 500 * time.Millisecond
+)
 
 // joinFailed notes an error of joining. The library has gone on to try again, after a
 // second: a young cluster answers 14 or 15 (coordinator loading, not available) for some.

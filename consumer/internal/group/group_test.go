@@ -230,25 +230,38 @@ func TestOnAssignedSeesTheShare(t *testing.T) {
 			return nil
 		}
 	})
-	if got := <-shares; got != "4 of 4" {
+	next := func() string {
+		t.Helper()
+		select {
+		case share := <-shares:
+			return share
+		case <-time.After(patience):
+			t.Fatal("no assignment")
+			return ""
+		}
+	}
+	if got := next(); got != "4 of 4" {
 		t.Errorf("alone: %s", got)
 	}
 	refusal := errors.New("needs all partitions")
+	seen := make(chan struct{}) // the first member knows its share: the second may go
 	second := c.start(&recorder{}, func(o *Options) {
 		o.OnAssigned = func(assigned, total int) error {
 			if assigned < total {
+				<-seen
 				return refusal
 			}
 			return nil
 		}
 	})
+	if got := next(); got != "2 of 4" {
+		t.Errorf("with a second member: %s", got)
+	}
+	close(seen)
 	if err := second.wait(); !errors.Is(err, refusal) || !strings.Contains(err.Error(), "assigned 2 of 4 partitions") {
 		t.Errorf("second member: %v", err)
 	}
-	if got := <-shares; got != "2 of 4" {
-		t.Errorf("with a second member: %s", got)
-	}
-	if got := <-shares; got != "4 of 4" {
+	if got := next(); got != "4 of 4" {
 		t.Errorf("after it left: %s", got)
 	}
 	eventually(t, "all partitions", func() bool { return m.g.Assigned() == 4 })

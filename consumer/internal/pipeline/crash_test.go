@@ -244,7 +244,7 @@ var stores = []struct {
 // quickDir is a temporary directory, in memory where the system has such a place: a sync
 // costs milliseconds elsewhere, and proves nothing to a test that kills no machine.
 func quickDir(t testing.TB) string {
-	dir, err := os.MkdirTemp("/dev/shm", "pipeline")
+	dir, err := os.MkdirTemp("/dev/shm", "pipeline") //nolint:usetesting // t.TempDir is on the disk
 	if err != nil {
 		return t.TempDir()
 	}
