@@ -200,10 +200,13 @@ func (e *fatalError) Error() string { return e.err.Error() }
 // member joins the group and runs one generation after the other. It returns nil when
 // ctx ended or the topic went away; the member has left the group then.
 func (g *Group) member(ctx context.Context) error {
+	var open connections
+	dialer := g.o.Conn.Dialer()
+	dialer.DialFunc = open.dial
 	cg, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                     g.o.Group,
 		Brokers:                g.o.Conn.Brokers(),
-		Dialer:                 g.o.Conn.Dialer(),
+		Dialer:                 dialer,
 		Topics:                 []string{g.o.Topic},
 		GroupBalancers:         []kafka.GroupBalancer{g.balancer},
 		HeartbeatInterval:      g.o.Heartbeat,
@@ -221,8 +224,11 @@ func (g *Group) member(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("configure consumer group %q: %w", g.o.Group, err)
 	}
-	// Close ends the generation, waits for its goroutine, and leaves the group.
-	defer func() { _ = cg.Close() }()
+	defer func() {
+		overdue := time.AfterFunc(cutAfter, open.cut)
+		defer overdue.Stop()
+		_ = cg.Close() // ends the generation, waits for its goroutine, and leaves the group
+	}()
 	return g.generations(ctx, cg)
 }
 
