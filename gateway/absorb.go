@@ -31,23 +31,29 @@ func (a *absorber) Append(reserve bool, fill func(dst []byte) []byte) (journal.T
 // size alone does not say: delivered callbacks that are only kept make room when it is
 // needed.
 type fullness struct {
-	taken   atomic.Bool // an append was taken since the last look
-	refused atomic.Bool // one was refused for want of room
+	last atomic.Uint32 // what became of the last append since the last look: nothing, taken, refused
 
 	mu      sync.Mutex // guards the rest
 	full    bool
 	settled journal.LSN // at the look that saw the last refusal
 }
 
+// What became of an append.
+const (
+	nothing uint32 = iota
+	taken
+	refused // for want of room
+)
+
 // note takes over the result of an append. A device that is merely slow is not full.
 func (f *fullness) note(err error) {
 	switch {
 	case err == nil:
-		if !f.taken.Load() {
-			f.taken.Store(true)
+		if f.last.Load() != taken {
+			f.last.Store(taken)
 		}
 	case errors.Is(err, journal.ErrFull) && !errors.Is(err, journal.ErrBusy):
-		f.refused.Store(true)
+		f.last.Store(refused)
 	}
 }
 
@@ -56,12 +62,13 @@ func (f *fullness) note(err error) {
 func (f *fullness) look(settled journal.LSN) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	taken, refused := f.taken.Swap(false), f.refused.Swap(false)
-	switch {
+	switch f.last.Swap(nothing) {
 	case refused:
 		f.full, f.settled = true, settled
-	case taken || settled > f.settled:
+	case taken:
 		f.full = false
+	default:
+		f.full = f.full && settled == f.settled
 	}
 	return f.full
 }

@@ -19,17 +19,18 @@ func TestFullness(t *testing.T) {
 		want    bool
 	}
 	for name, steps := range map[string][]step{
-		"at the start":                      {{nil, 0, false}},
-		"room":                              {{[]error{nil}, 5, false}},
-		"full":                              {{[]error{nil}, 5, false}, {[]error{full}, 5, true}},
-		"stays full while nothing happens":  {{[]error{full}, 5, true}, {nil, 5, true}, {nil, 5, true}},
-		"delivered: there may be room":      {{[]error{full}, 5, true}, {nil, 6, false}},
-		"delivered, but still full":         {{[]error{full}, 5, true}, {[]error{full}, 6, true}, {nil, 6, true}},
-		"taken again":                       {{[]error{full}, 5, true}, {[]error{nil}, 5, false}},
-		"small ones fit, large ones do not": {{[]error{nil, full, nil}, 5, true}},
-		"slow is not full":                  {{[]error{journal.ErrBusy}, 5, false}},
-		"too large is not full":             {{[]error{journal.ErrTooLarge}, 5, false}},
-		"closed is not full":                {{[]error{journal.ErrClosed}, 5, false}},
+		"at the start":                     {{nil, 0, false}},
+		"room":                             {{[]error{nil}, 5, false}},
+		"full":                             {{[]error{nil}, 5, false}, {[]error{full}, 5, true}},
+		"stays full while nothing happens": {{[]error{full}, 5, true}, {nil, 5, true}, {nil, 5, true}},
+		"delivered: there may be room":     {{[]error{full}, 5, true}, {nil, 6, false}},
+		"delivered, but still full":        {{[]error{full}, 5, true}, {[]error{full}, 6, true}, {nil, 6, true}},
+		"taken again":                      {{[]error{full}, 5, true}, {[]error{nil}, 5, false}},
+		"the last one counts, taken":       {{[]error{nil, full, nil}, 5, false}},
+		"the last one counts, refused":     {{[]error{full, nil, full}, 5, true}},
+		"slow is not full":                 {{[]error{journal.ErrBusy}, 5, false}},
+		"too large is not full":            {{[]error{journal.ErrTooLarge}, 5, false}},
+		"closed is not full":               {{[]error{journal.ErrClosed}, 5, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var f fullness

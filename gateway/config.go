@@ -29,6 +29,8 @@ const (
 
 	maxGatewayName = 255 // bytes
 
+	parkedName = "parked" // of the parked journal, in the journal's directory
+
 	nowhere = "127.0.0.1:1" // an address at which no broker is
 )
 
@@ -128,7 +130,7 @@ func (s *settings) retain() time.Duration {
 }
 
 // parkedDir is where callbacks of refusing topics are kept.
-func (f journalFlags) parkedDir() string { return filepath.Join(f.JournalDir, "parked") }
+func (f journalFlags) parkedDir() string { return filepath.Join(f.JournalDir, parkedName) }
 
 func (s *settings) topics() schema.Topics { return schema.NewTopics(s.Kafka.TopicPrefix) }
 

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/entry"
+	"github.com/tidegate/tidegate/gateway/internal/forward"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/schema"
 )
@@ -32,13 +33,14 @@ func (c *dumpCommand) Run(con *console) error {
 	if err != nil {
 		return err
 	}
+	read := reader{id: id, parked: filepath.Base(absolute(c.JournalDir)) == parkedName, bodies: c.Bodies}
 	printed := 0
 	err = journal.Dump(c.JournalDir, journal.LSN(c.From), func(e journal.Entry) error {
 		if c.Limit > 0 && printed == c.Limit {
 			return errEnough
 		}
 		printed++
-		return c.print(con.stdout, dumped(id, e, c.Bodies))
+		return c.print(con.stdout, read.entry(e))
 	})
 	switch {
 	case errors.Is(err, errEnough):
@@ -64,7 +66,7 @@ func journalID(dir string) (uint64, error) {
 // dumpedEntry is one line of the dump.
 type dumpedEntry struct {
 	LSN           journal.LSN       `json:"lsn"`
-	ID            string            `json:"id"` // ce_id
+	ID            string            `json:"id,omitempty"` // ce_id; absent of what is parked, which keeps that of its first journal
 	ReceivedAt    string            `json:"received_at"`
 	Topic         string            `json:"topic"`
 	AppID         int64             `json:"sdk_app_id"`
@@ -77,12 +79,25 @@ type dumpedEntry struct {
 	Problem       string            `json:"problem,omitempty"`    // why nothing else could be read
 }
 
-// dumped reads an entry. It copies what it keeps.
-func dumped(id uint64, e journal.Entry, bodies bool) *dumpedEntry {
-	d := &dumpedEntry{LSN: e.LSN, ID: schema.CallbackID{Journal: id, LSN: uint64(e.LSN)}.String()}
-	read, err := entry.Parse(e.Payload)
+// reader reads the entries of one journal.
+type reader struct {
+	id     uint64 // of the journal
+	parked bool   // its entries are in the forwarder's envelopes
+	bodies bool
+}
+
+// entry reads an entry. It copies what it keeps.
+func (r reader) entry(e journal.Entry) *dumpedEntry {
+	d := &dumpedEntry{LSN: e.LSN}
+	payload := e.Payload
+	if r.parked {
+		payload = payload[min(forward.EnvelopeBytes, len(payload)):]
+	} else {
+		d.ID = schema.CallbackID{Journal: r.id, LSN: uint64(e.LSN)}.String()
+	}
+	read, err := entry.Parse(payload)
 	if err != nil {
-		d.ReceivedAt = e.Time.UTC().Format(time.RFC3339Nano)
+		d.ReceivedAt = schema.FormatTime(e.Time)
 		d.Problem = err.Error()
 		return d
 	}
@@ -90,7 +105,7 @@ func dumped(id uint64, e journal.Entry, bodies bool) *dumpedEntry {
 	d.ReceivedAt = schema.FormatTime(c.ReceivedAt)
 	d.Topic, d.AppID, d.Command = string(read.Topic), c.AppID, string(c.Command)
 	d.Authenticated, d.Gateway, d.BodyBytes = c.Authenticated.String(), string(c.Gateway), len(c.Body)
-	if !bodies {
+	if !r.bodies {
 		return d
 	}
 	d.Body = append([]byte(nil), c.Body...)

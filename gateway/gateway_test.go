@@ -243,6 +243,10 @@ func TestMissingTopicWaits(t *testing.T) {
 		return status == http.StatusOK && strings.Contains(body, "[-] topics (not required): im.alarms.raw refused (Kafka error 3), its callbacks are parked")
 	})
 	r.mustPost(t, signedApp, schema.CommandQuotaAlarm, alarm(2))
+	eventually(t, "both are parked, and can be looked at", func() bool {
+		status, printed := inspect(t, r.dir, "dump", "--bodies", "--journal-dir="+r.dir+"/journal/parked")
+		return status == exitOK && strings.Count(printed, " im.alarms.raw 1400000001 ") == 2 && strings.Contains(printed, `\"QuotaUsed\":2`)
+	})
 	makeTopic(t, c.ListenAddrs()[0], rawTopic)
 	records := consume(t, c, rawTopic, 2)
 	if string(records[0].Value) != alarm(1) || string(records[1].Value) != alarm(2) {
