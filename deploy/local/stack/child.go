@@ -1,12 +1,14 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -179,8 +181,40 @@ func (c *Child) Kill() error {
 	return nil
 }
 
-// Pause stops the child where it stands (SIGSTOP), as a stalled machine would.
-func (c *Child) Pause() error { return c.send(syscall.SIGSTOP) }
+// Pause stops the child where it stands (SIGSTOP), as a stalled machine would. On return
+// every thread of it stands, where /proc says so: the signal alone arrives later, and the
+// child may answer once more.
+func (c *Child) Pause() error {
+	if err := c.send(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	pid := c.PID()
+	for deadline := time.Now().Add(pauseWait); !standing(pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("pause %s: it still runs after %s", c.name, pauseWait)
+		}
+	}
+	return nil
+}
+
+// pauseWait bounds how long Pause waits for the signal to arrive.
+const pauseWait = 5 * time.Second
+
+// standing reports whether every thread of process pid is stopped (proc(5): the state is
+// the field behind the command's closing parenthesis). Where there is no /proc it says yes.
+func standing(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // the thread ended
+		}
+		if at := bytes.LastIndexByte(stat, ')'); at >= 0 && at+2 < len(stat) && stat[at+2] != 'T' {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume lets a paused child go on.
 func (c *Child) Resume() error { return c.send(syscall.SIGCONT) }
