@@ -149,7 +149,7 @@ func TestStalledProcesses(t *testing.T) {
 	if err := gateway.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	load.progress(32) // each connection gave one request up
+	load.timeouts(32) // each connection gave one request up
 	if err := gateway.Resume(); err != nil {
 		t.Fatal(err)
 	}

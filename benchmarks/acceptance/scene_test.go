@@ -151,20 +151,29 @@ func (r *run) entries() []ledger.Entry {
 	return entries
 }
 
-// progress waits until the run's ledger has n entries more than at the call.
-func (r *run) progress(n int) {
+// progress waits until the run's ledger has n requests more than at the call.
+func (r *run) progress(n int) { r.scene.t.Helper(); r.wait(n, "\n") }
+
+// timeouts waits until the run's ledger has n more requests that were given up.
+func (r *run) timeouts(n int) {
+	r.scene.t.Helper()
+	r.wait(n, `"failure":"`+string(ledger.FailureTimeout)+`"`)
+}
+
+// wait waits until mark stands n times more in the ledger than at the call.
+func (r *run) wait(n int, mark string) {
 	r.scene.t.Helper()
 	count := func() int {
 		data, err := os.ReadFile(r.ledger)
 		if err != nil {
 			return 0
 		}
-		return bytes.Count(data, []byte("\n"))
+		return bytes.Count(data, []byte(mark))
 	}
 	before := count()
 	r.scene.eventually("the load goes on", func() error {
 		if got := count() - before; got < n {
-			return fmt.Errorf("%d requests of %d", got, n)
+			return fmt.Errorf("%d of %d", got, n)
 		}
 		return nil
 	})

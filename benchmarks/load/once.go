@@ -125,6 +125,10 @@ type trail struct {
 	id      string // alarm id
 	out     io.Writer
 	began   time.Time
+
+	// Owned by the goroutine that reads: topics are fetched side by side, so the event may be
+	// read before the raw record.
+	sawRaw, sawEvent bool
 }
 
 // reached prints one hop.
@@ -209,13 +213,14 @@ func (t *trail) missing(hop int, what string) error {
 	return fmt.Errorf("%w: %s: %s; %s", errMissing, hops[hop].name, what, hops[hop].advice)
 }
 
-// record reports the alarm's records. It returns false after the last one.
+// record reports the alarm's records, each once. It returns false after the last one.
 func (t *trail) record(r *schema.Record, send func(arrivalAt)) (more bool) {
 	id, _ := r.Header(schema.HeaderID)
 	place := fmt.Sprintf("%s partition %d offset %d", r.Topic, r.Partition, r.Offset)
 	switch r.Topic {
 	case t.topics.AlarmsRaw:
-		if string(r.Key) == strconv.FormatInt(t.command.App, 10) && bytes.Equal(r.Value, t.body) {
+		if !t.sawRaw && string(r.Key) == strconv.FormatInt(t.command.App, 10) && bytes.Equal(r.Value, t.body) {
+			t.sawRaw = true
 			send(arrivalAt{hop: "raw", what: place + ", id " + string(id)})
 		}
 	case t.topics.AlarmsDLQ:
@@ -227,12 +232,12 @@ func (t *trail) record(r *schema.Record, send func(arrivalAt)) (more bool) {
 		}
 	case t.topics.Alarms:
 		var event schema.EnrichedAlarm
-		if json.Unmarshal(r.Value, &event) == nil && event.AlarmID == t.id {
+		if !t.sawEvent && json.Unmarshal(r.Value, &event) == nil && event.AlarmID == t.id {
+			t.sawEvent = true
 			send(arrivalAt{hop: "enriched", what: fmt.Sprintf("%s, severity %s", place, event.Severity)})
-			return false
 		}
 	}
-	return true
+	return !t.sawRaw || !t.sawEvent
 }
 
 // savedAlarm is what `consumer alarms --format json` says of a row, as far as it is looked at.
