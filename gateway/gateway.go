@@ -156,8 +156,9 @@ func (g *gateway) serve(ctx context.Context) error {
 	defer cancel()
 	err := g.receiver.Shutdown(stop)
 	g.listener.Close() // Shutdown does not know it yet when the stop came right after the start
-	select {           // what it returns is no news: the listener is closed
-	case <-served:
+	select {
+	case late := <-served: // no news: the listener was closed above
+		g.log.Debug("callbacks listener closed", zap.NamedError("reason", late))
 	case <-stop.Done():
 	}
 	return err
