@@ -34,6 +34,7 @@ func (f *findings) ok(format string, args ...any)   { f.line("ok", format, args.
 func (f *findings) note(format string, args ...any) { f.line("note", format, args...) }
 func (f *findings) warn(format string, args ...any) { f.line("warning", format, args...) }
 
+// fail prints an error, which makes the exit status 1.
 func (f *findings) fail(format string, args ...any) {
 	f.errors++
 	f.line("error", format, args...)
@@ -69,6 +70,8 @@ func (c *checkCommand) Run(con *console) error {
 	return nil
 }
 
+// checkSettings looks at what a start refuses, and at what it takes although it is rarely
+// meant.
 func (c *checkCommand) checkSettings(f *findings) {
 	before := f.errors
 	for _, err := range c.wrong(!c.Offline) {
@@ -100,6 +103,8 @@ func checkFile[T any](f *findings, name, path string, parse reload.Parse[T]) (va
 	return file.Get(), true
 }
 
+// checkApps reads the apps file as a start does and says which apps anyone can forge, and
+// which tokens do not follow a rotation by themselves.
 func (c *checkCommand) checkApps(f *findings) {
 	snapshot, ok := checkFile(f, "apps", c.Apps, apps.Parser(apps.Options{ResolveTokens: !c.Offline}))
 	if !ok {

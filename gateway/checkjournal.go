@@ -79,6 +79,8 @@ func checkPlace(f *findings, s *settings, dir, parent string) {
 	f.ok("journal %s: is not there yet, the first start makes it; %s are free", dir, about(free))
 }
 
+// existingParent returns the nearest directory above dir that exists: MkdirAll would begin
+// there.
 func existingParent(dir string) string {
 	for {
 		parent := filepath.Dir(dir)
@@ -89,4 +91,5 @@ func existingParent(dir string) string {
 	}
 }
 
+// writable asks the system rather than the mode bits: ACLs and read-only mounts count.
 func writable(dir string) bool { return unix.Access(dir, unix.W_OK|unix.X_OK) == nil }

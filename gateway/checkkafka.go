@@ -49,6 +49,8 @@ func (c *checkCommand) checkKafka(ctx context.Context, f *findings, routes *rece
 	askCluster(ctx, f, conn, topics, int64(c.MaxBodyBytes))
 }
 
+// askCluster prints what the cluster says. Topics first: a cluster that does not answer is
+// one error, not one for each question.
 func askCluster(ctx context.Context, f *findings, conn cluster, topics []string, maxBody int64) {
 	infos, err := conn.Topics(ctx, topics...)
 	if err != nil {
@@ -82,6 +84,8 @@ func askProducerID(ctx context.Context, conn cluster) error {
 	}
 }
 
+// checkTopic compares a topic with what the contract recommends. Only a topic that cannot be
+// used is an error: the rest is the operator's choice, made knowingly.
 func checkTopic(f *findings, t *kafkaconn.TopicInfo, maxBody int64) {
 	if t.Err != nil {
 		f.fail("topic %s: %v; make it with deploy/kafka/topics.sh, or give this user the right to it. Until then its callbacks wait in the journal", t.Name, t.Err)

@@ -132,12 +132,16 @@ func (s *settings) retain() time.Duration {
 // parkedDir is where callbacks of refusing topics are kept.
 func (f journalFlags) parkedDir() string { return filepath.Join(f.JournalDir, parkedName) }
 
+// topics are the names of the contract with this deployment's prefix.
 func (s *settings) topics() schema.Topics { return schema.NewTopics(s.Kafka.TopicPrefix) }
 
+// routeOptions are what the routes file leaves to flags.
 func (s *settings) routeOptions() receive.RouteOptions {
 	return receive.RouteOptions{TopicPrefix: s.Kafka.TopicPrefix, Ack: s.Ack}
 }
 
+// isAddress says whether net.Listen can be asked for address. The host is not looked up: a
+// check must not depend on the machine that it runs on.
 func isAddress(address string) bool {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -155,11 +159,14 @@ func isPath(path string) bool {
 	})
 }
 
+// isName says whether a name can travel in a record's header, whose readers take text only
+// (schema.ParseCallback makes a dead letter of anything else).
 func isName(name string) bool {
 	return name != "" && len(name) <= maxGatewayName && utf8.ValidString(name) &&
 		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
+// isTopic says whether Kafka takes all of name's characters in a topic's name.
 func isTopic(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'

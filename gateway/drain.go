@@ -84,6 +84,8 @@ func (f journalFlags) exists() error {
 	return nil
 }
 
+// options open the journal with the widest limits: a drain must read what any gateway has
+// taken. What was delivered is freed at once, as nobody will replay it from here.
 func (c *drainCommand) options(log *zap.Logger) deliveryOptions {
 	return deliveryOptions{
 		// The largest payload that any gateway can have taken.

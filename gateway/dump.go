@@ -51,6 +51,7 @@ func (c *dumpCommand) Run(con *console) error {
 	return err
 }
 
+// journalID returns the first half of every ce_id of the journal.
 func journalID(dir string) (uint64, error) {
 	report, err := journal.Stat(dir)
 	if err != nil {
@@ -120,6 +121,8 @@ func (r reader) entry(e journal.Entry) *dumpedEntry {
 	return d
 }
 
+// print writes one entry as one line. Commands and bodies are quoted: they are a stranger's
+// bytes on somebody's terminal.
 func (c *dumpCommand) print(w io.Writer, d *dumpedEntry) error {
 	if c.Format == "json" {
 		return printJSON(w, d)

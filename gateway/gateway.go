@@ -63,6 +63,7 @@ func open(p *process.Process, set *settings, log *zap.Logger) (*gateway, error) 
 	return g, nil
 }
 
+// pathOrNone is absolute for a flag that may be absent.
 func pathOrNone(path string) string {
 	if path == "" {
 		return ""

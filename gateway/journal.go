@@ -77,6 +77,7 @@ func (c *statCommand) Run(con *console) error {
 	return nil
 }
 
+// printStat prints a report for a person: what matters in an incident first.
 func printStat(out io.Writer, name string, r *journal.StatReport) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s\t%s\n", name, r.Dir)
@@ -145,6 +146,8 @@ func (c *verifyCommand) Run(con *console) error {
 	return err
 }
 
+// printVerify prints what was read, then what was lost before, which is no error now, then
+// what is corrupt.
 func printVerify(w io.Writer, r *journal.VerifyReport) {
 	span := ""
 	if r.Entries > 0 {

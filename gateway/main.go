@@ -83,6 +83,8 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	return exitOK
 }
 
+// newParser builds the command line over cli. Environment variables rank between defaults
+// and flags; those of flags that say what one call does (--offline, --from) do not exist.
 func newParser(cli *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(cli,
 		kong.Name("gateway"),

@@ -90,6 +90,8 @@ func (g *gateway) topicsCheck() (ok bool, detail string) {
 	return ok, strings.Join(all, "; ")
 }
 
+// addFileCheck shows a file: which one is in use, and why the one on disk is not, if so.
+// It is never required: the last good file goes on working.
 func addFileCheck(ready *process.Readiness, status func() reload.Status) {
 	ready.Add("file "+status().Name, false, func() (bool, string) {
 		s := status()
