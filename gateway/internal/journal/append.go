@@ -62,7 +62,7 @@ type room struct {
 // fits reports whether a batch of end bytes has a place. A batch lies in one segment,
 // so what is left in the active one may be lost.
 func (r *room) fits(end int64, reserve bool) bool {
-	size := roundUp(end, blockBytes)
+	size := roundUp(end)
 	left := r.active + r.segments*r.payload - size
 	if size > r.active {
 		left -= r.active
@@ -159,10 +159,10 @@ func (j *Journal) admit(b *batch, reserve bool) error {
 // Any goroutine may wait, also several for one ticket; an entry that is synced already
 // costs one atomic load.
 func (j *Journal) Wait(t Ticket, level Level) error {
-	switch level {
-	case Memory:
+	if level == Memory {
 		return nil
-	case Broker:
+	}
+	if level == Broker {
 		return j.settlements.wait(t)
 	}
 	if uint64(t.LSN) <= j.synced.Load() {

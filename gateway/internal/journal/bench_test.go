@@ -110,7 +110,7 @@ func BenchmarkRaw(b *testing.B) {
 			if err := f.Sync(); err != nil {
 				b.Fatal(err)
 			}
-			size := roundUp(int64(batchHeaderLen+n*align8(entryHeaderLen+benchPayload)), blockBytes)
+			size := roundUp(int64(batchHeaderLen + n*align8(entryHeaderLen+benchPayload)))
 			off := int64(0)
 			b.ResetTimer()
 			for i := 0; i < b.N; i += n {

@@ -144,7 +144,7 @@ func TestReaderHoldsItsSegment(t *testing.T) {
 		if !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		j.Checkpoint(LSN(j.Stats().Synced), nil)
+		j.Checkpoint(j.Stats().Synced, nil)
 		time.Sleep(time.Minute)
 		if string(first.Payload[:2]) != "00" {
 			t.Errorf("the view changed to %q", first.Payload[:2])

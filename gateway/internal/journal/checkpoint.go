@@ -157,7 +157,7 @@ func (f *checkpointFile) write(c checkpoint) error {
 	clear(f.buf)
 	n, kept := c.encode(f.buf, f.id)
 	f.lost = len(c.cursors) - kept
-	n = int(roundUp(int64(n), blockBytes))
+	n = int(roundUp(int64(n)))
 	if _, err := f.file.WriteAt(f.buf[:n], int64(1-f.slot)*slotBytes); err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}

@@ -60,7 +60,7 @@ func (j *Journal) swap() (b *batch, closed bool) {
 	j.cur.end, j.cur.count = batchHeaderLen, 0
 	j.cur.first = b.first + LSN(b.count)
 	j.cur.round = newRound()
-	j.inflight = roundUp(int64(b.end), blockBytes)
+	j.inflight = roundUp(int64(b.end))
 	j.room.take(j.inflight)
 	j.flying.Store(b.round)
 	return b, j.closed
@@ -89,7 +89,7 @@ func (j *Journal) commit(b *batch) bool {
 // write does one write and one sync in the active segment, or a new one. After an error
 // in either the segment is poisoned: the next try goes elsewhere (J6).
 func (j *Journal) write(b *batch) error {
-	size := roundUp(int64(b.end), blockBytes)
+	size := roundUp(int64(b.end))
 	if a := j.active; a == nil || a.broken || size > a.size-a.end.Load() {
 		if err := j.activate(b.first); err != nil {
 			return err

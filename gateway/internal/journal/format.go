@@ -101,7 +101,7 @@ type batchHeader struct {
 }
 
 // padded is the room that the batch takes in the file.
-func (h *batchHeader) padded() int64 { return roundUp(h.length, blockBytes) }
+func (h *batchHeader) padded() int64 { return roundUp(h.length) }
 
 // last is the LSN of the last entry, first-1 when there is none.
 func (h *batchHeader) last() LSN { return h.first + LSN(h.count) - 1 }
@@ -197,4 +197,5 @@ func (c *checksummer) sealEntries(batch []byte, seed uint32, first LSN) {
 
 func align8(n int) int { return (n + 7) &^ 7 }
 
-func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
+// roundUp is n rounded up to whole blocks.
+func roundUp(n int64) int64 { return (n + blockBytes - 1) / blockBytes * blockBytes }

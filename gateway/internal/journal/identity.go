@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"strconv"
@@ -150,7 +151,7 @@ func readAll(fsys FS, path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	defer f.Close()
+	defer closeRead(f)
 	size, err := f.Size()
 	if err != nil {
 		return nil, fmt.Errorf("size of %s: %w", path, err)
@@ -161,6 +162,9 @@ func readAll(fsys FS, path string, limit int64) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// closeRead closes a file that was only read: its error says nothing.
+func closeRead(f io.Closer) { _ = f.Close() }
 
 // randomUint64 is for ids and salts: not guessable, never 0.
 func randomUint64() uint64 {

@@ -236,7 +236,7 @@ func (s *surveyed) dump(fsys FS, dir string, next LSN, yield func(Entry) error) 
 	if err != nil {
 		return next, false, err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	sc := newScanner(f, s.head.salt, blockBytes, s.limit)
 	var w walker
 	for {

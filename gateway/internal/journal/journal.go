@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,7 +209,7 @@ func (j *Journal) Subscribe() <-chan struct{} {
 	c := make(chan struct{}, 1)
 	j.segMu.Lock()
 	defer j.segMu.Unlock()
-	list := append((*j.subscribers.Load())[:len(*j.subscribers.Load()):len(*j.subscribers.Load())], c)
+	list := append(slices.Clone(*j.subscribers.Load()), c) // a copy: the committer reads the old one
 	j.subscribers.Store(&list)
 	return c
 }

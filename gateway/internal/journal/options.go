@@ -60,7 +60,7 @@ func MinBytes(maxPayload int) int64 { return 8 * (blockBytes + minBatchBytes(max
 
 // minBatchBytes is a batch that holds the largest payload, padded.
 func minBatchBytes(maxPayload int) int64 {
-	return roundUp(int64(batchHeaderLen+entryHeaderLen+align8(maxPayload)), blockBytes)
+	return roundUp(int64(batchHeaderLen + entryHeaderLen + align8(maxPayload)))
 }
 
 // complete fills in everything but MaxBytes, which needs the directory.

@@ -13,17 +13,16 @@ import (
 // file is durable before it gets its name, so each batch proves the one before it and a
 // last, empty one proves them all.
 type rebuilder struct {
-	file   vfs.File
-	seed   uint32
-	sums   checksummer
-	buf    []byte
-	off    int64 // in the file, of the batch that is being filled
-	end    int   // in buf
-	count  int
-	first  LSN // of the batch that is being filled
-	next   LSN // expected: a jump is recorded as a gap
-	gap    uint64
-	proven LSN
+	file  vfs.File
+	seed  uint32
+	sums  checksummer
+	buf   []byte
+	off   int64 // in the file, of the batch that is being filled
+	end   int   // in buf
+	count int
+	first LSN // of the batch that is being filled
+	next  LSN // expected: a jump is recorded as a gap
+	gap   uint64
 }
 
 // add appends an entry whose LSN is at least next.
@@ -35,7 +34,7 @@ func (r *rebuilder) add(e Entry) error {
 		}
 	}
 	if r.end+need > len(r.buf) { // from a run that allowed larger payloads
-		r.buf = append(r.buf, make([]byte, roundUp(int64(r.end+need), blockBytes)-int64(len(r.buf)))...)
+		r.buf = append(r.buf, make([]byte, roundUp(int64(r.end+need))-int64(len(r.buf)))...)
 	}
 	if r.count == 0 {
 		r.first, r.gap = e.LSN, uint64(e.LSN-r.next)
@@ -99,7 +98,7 @@ func (j *Journal) tryRebuild(s *surveyed, off int64, want lsnRange, head segment
 	if err != nil {
 		return nil, err
 	}
-	defer in.Close()
+	defer closeRead(in)
 	out, err := j.fs.Create(j.path(tmp))
 	if err != nil {
 		return nil, err

@@ -94,7 +94,7 @@ func (j *Journal) recoverSegment(v *survey, i int, s *surveyed) ([]*surveyed, er
 		return j.repair(s)
 	case s.rewrite.from != 0 && last:
 		return j.rewriteTail(s)
-	case !last && s.size > roundUp(s.limit, blockBytes):
+	case !last && s.size > roundUp(s.limit):
 		// The bytes past the sealed length are dead; give them back.
 		return []*surveyed{s}, j.truncate(s)
 	}
@@ -187,7 +187,7 @@ func (j *Journal) findTail(s *surveyed) (off int64, first, lastBefore LSN, err e
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	sc := newScanner(f, s.head.salt, blockBytes, s.limit)
 	for lastBefore = s.first - 1; ; {
 		b, ok, err := sc.next()
@@ -211,7 +211,7 @@ func (j *Journal) truncate(s *surveyed) error {
 	if err != nil {
 		return err
 	}
-	size := roundUp(s.limit, blockBytes)
+	size := roundUp(s.limit)
 	err = f.Truncate(size)
 	if err == nil {
 		err = f.Sync()

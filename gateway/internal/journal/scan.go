@@ -23,7 +23,6 @@ type scanner struct {
 	limit int64 // bytes past it do not count
 	buf   []byte
 	start int64 // offset in the file of buf[0]
-	sums  checksummer
 }
 
 // scanned is a batch as found.
@@ -66,7 +65,7 @@ func (s *scanner) view(off int64, n int) ([]byte, error) {
 	if off >= s.start && off+int64(n) <= s.start+int64(len(s.buf)) {
 		return s.buf[off-s.start:][:n], nil
 	}
-	want := int(min(max(scanBytes, roundUp(int64(n), blockBytes)), max(s.limit-off, int64(n))))
+	want := int(min(max(scanBytes, roundUp(int64(n))), max(s.limit-off, int64(n))))
 	if cap(s.buf) < want {
 		s.buf = make([]byte, want)
 	}

@@ -48,7 +48,7 @@ func (s *surveyed) scan(fsys FS, dir string, sealed bool) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	sc := newScanner(f, s.head.salt, blockBytes, s.limit)
 	var w walker
 	for expect := s.first; ; {

@@ -66,7 +66,7 @@ func (j *Journal) activate(first LSN) error {
 	s.end.Store(blockBytes)
 	s.last.Store(uint64(first) - 1)
 	if err := j.writeHeader(s, sp); err != nil {
-		j.abandonSpare(s, sp)
+		j.abandonSpare(sp)
 		return fmt.Errorf("activate %s from %s: %w", s.name, sp.name, err)
 	}
 	j.install(s)
@@ -107,10 +107,10 @@ func (j *Journal) writeHeader(s *segment, sp spare) (err error) {
 	return nil
 }
 
-// abandonSpare forgets a spare whose activation failed. Its file may be poisoned, so it
-// is removed under whichever name it has; a failure to remove only costs space until
-// the next Open.
-func (j *Journal) abandonSpare(s *segment, sp spare) {
+// abandonSpare forgets a spare whose activation failed: its file may be poisoned. When it
+// has its segment's name already, the next activation, for the same batch, replaces it.
+// A failure to remove it only costs space until the next Open.
+func (j *Journal) abandonSpare(sp spare) {
 	if err := j.fs.Remove(j.path(sp.name)); err != nil {
 		j.log.Debug("spare not removed", zapError(err), zapName(sp.name))
 	}

@@ -31,7 +31,7 @@ type settleWaiter struct {
 }
 
 // result is what is remembered of an entry. ok: it was settled.
-func (s *settlements) result(lsn LSN) (err error, ok bool) { //nolint:revive // the error is the value here
+func (s *settlements) result(lsn LSN) (err error, ok bool) {
 	v := s.recent[lsn%rememberedSettlements].Load()
 	if v>>1 != uint64(lsn) {
 		return nil, false
@@ -44,7 +44,7 @@ func (s *settlements) result(lsn LSN) (err error, ok bool) { //nolint:revive // 
 
 func (s *settlements) settle(lsn LSN, delivered bool) {
 	v := uint64(lsn) << 1
-	var err error = ErrParked
+	err := ErrParked
 	if delivered {
 		v, err = v|1, nil
 	}

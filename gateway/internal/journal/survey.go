@@ -149,7 +149,7 @@ func (s *surveyed) readHeader(fsys FS, dir string, id uint64) error {
 	if err != nil {
 		return fmt.Errorf("open segment: %w", err)
 	}
-	defer f.Close()
+	defer closeRead(f)
 	if s.size, err = f.Size(); err != nil {
 		return fmt.Errorf("size of %s: %w", s.name, err)
 	}

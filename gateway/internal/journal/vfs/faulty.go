@@ -32,8 +32,9 @@ func (k Kind) Changes() bool {
 	switch k {
 	case KindCreate, KindRename, KindRemove, KindSyncDir, KindWrite, KindTruncate, KindSync:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Op is an operation that is about to happen.
@@ -163,6 +164,7 @@ type faultyFile struct {
 	inner File
 }
 
+// ReadAt is File.ReadAt.
 func (h *faultyFile) ReadAt(p []byte, off int64) (n int, err error) {
 	err = h.f.do(KindRead, h.name, len(p), func() error {
 		n, err = h.inner.ReadAt(p, off)
@@ -171,6 +173,7 @@ func (h *faultyFile) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
+// WriteAt is File.WriteAt.
 func (h *faultyFile) WriteAt(p []byte, off int64) (n int, err error) {
 	err = h.f.do(KindWrite, h.name, len(p), func() error {
 		n, err = h.inner.WriteAt(p, off)
@@ -179,10 +182,12 @@ func (h *faultyFile) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
+// Truncate is File.Truncate.
 func (h *faultyFile) Truncate(size int64) error {
 	return h.f.do(KindTruncate, h.name, 0, func() error { return h.inner.Truncate(size) }, nil)
 }
 
+// Size is File.Size.
 func (h *faultyFile) Size() (n int64, err error) {
 	err = h.f.do(KindSize, h.name, 0, func() error {
 		n, err = h.inner.Size()
@@ -191,10 +196,12 @@ func (h *faultyFile) Size() (n int64, err error) {
 	return n, err
 }
 
+// Fdatasync is File.Fdatasync.
 func (h *faultyFile) Fdatasync() error {
 	return h.f.do(KindSync, h.name, 0, h.inner.Fdatasync, h.failSync)
 }
 
+// Sync is File.Sync.
 func (h *faultyFile) Sync() error {
 	return h.f.do(KindSync, h.name, 0, h.inner.Sync, h.failSync)
 }
@@ -206,4 +213,5 @@ func (h *faultyFile) failSync() {
 	}
 }
 
+// Close is File.Close.
 func (h *faultyFile) Close() error { return h.inner.Close() }

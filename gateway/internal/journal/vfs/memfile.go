@@ -24,6 +24,7 @@ func (f *memFile) enter() (leave func(), err error) {
 	return f.m.mu.Unlock, nil
 }
 
+// ReadAt is File.ReadAt.
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	leave, err := f.enter()
 	if err != nil {
@@ -40,6 +41,7 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// WriteAt is File.WriteAt.
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	leave, err := f.enter()
 	if err != nil {
@@ -76,6 +78,7 @@ func (f *memFile) resize(size int64) error {
 	return nil
 }
 
+// Truncate is File.Truncate.
 func (f *memFile) Truncate(size int64) error {
 	leave, err := f.enter()
 	if err != nil {
@@ -85,6 +88,7 @@ func (f *memFile) Truncate(size int64) error {
 	return f.resize(size)
 }
 
+// Size is File.Size.
 func (f *memFile) Size() (int64, error) {
 	leave, err := f.enter()
 	if err != nil {
@@ -94,6 +98,7 @@ func (f *memFile) Size() (int64, error) {
 	return int64(len(f.node.data)), nil
 }
 
+// Fdatasync is File.Fdatasync.
 func (f *memFile) Fdatasync() error { return f.Sync() }
 
 // Sync makes durable what was written since the last one, except what a failed sync
@@ -129,6 +134,7 @@ func (f *memFile) failSync() {
 	}
 }
 
+// Close is File.Close.
 func (f *memFile) Close() error { return nil }
 
 // Flip inverts one bit of a file, durably and silently: bit rot. It reports whether the

@@ -37,14 +37,17 @@ func (osFS) MkdirAll(dir string) error {
 	return (osFS{}).SyncDir(parent)
 }
 
+// Open is FS.Open.
 func (osFS) Open(name string) (File, error) {
 	return wrap(os.Open(name))
 }
 
+// OpenWrite is FS.OpenWrite.
 func (osFS) OpenWrite(name string) (File, error) {
 	return wrap(os.OpenFile(name, os.O_RDWR, 0))
 }
 
+// Create is FS.Create.
 func (osFS) Create(name string) (File, error) {
 	return wrap(os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600))
 }
@@ -56,10 +59,13 @@ func wrap(f *os.File, err error) (File, error) {
 	return osFile{f}, nil
 }
 
+// Rename is FS.Rename.
 func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
 
+// Remove is FS.Remove.
 func (osFS) Remove(name string) error { return os.Remove(name) }
 
+// SyncDir is FS.SyncDir.
 func (osFS) SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -69,6 +75,7 @@ func (osFS) SyncDir(dir string) error {
 	return errors.Join(err, d.Close())
 }
 
+// ReadDir is FS.ReadDir.
 func (osFS) ReadDir(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -105,6 +112,7 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	return nil, fmt.Errorf("flock %s: %w", name, err)
 }
 
+// Size is File.Size.
 func (f osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -6,6 +6,7 @@ import "golang.org/x/sys/unix"
 // alone leaves the data in the drive's cache there.
 func (f osFile) Fdatasync() error { return f.Sync() }
 
+// Free is FS.Free.
 func (osFS) Free(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

@@ -20,6 +20,7 @@ func (f osFile) Fdatasync() error {
 	}
 }
 
+// Free is FS.Free.
 func (osFS) Free(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
