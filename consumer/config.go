@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tidegate/tidegate/consumer/internal/group"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
@@ -23,6 +24,8 @@ type storeFlags struct {
 type settings struct {
 	Group string      `name:"group" placeholder:"NAME" default:"tidegate" help:"Consumer group. Consumers of one group share the work."`
 	Start group.Start `name:"start" enum:"earliest,latest" placeholder:"WHERE" default:"earliest" help:"Where a new group begins: at the earliest record that Kafka has, or at the latest. Partitions added later begin at their beginning."`
+
+	SessionTimeout time.Duration `name:"session-timeout" placeholder:"DURATION" default:"30s" help:"How long Kafka waits for a consumer that is silent before it gives its partitions to others: 3s to 30m, and within what the brokers permit."`
 
 	Apps string `name:"apps" required:"" placeholder:"FILE" help:"YAML file with the apps that are ours: the same as the gateway's; tokens are not resolved here. Read again when it changes and on SIGHUP."`
 
@@ -49,6 +52,7 @@ func (s *settings) wrong(needBrokers bool) []error {
 	}
 	refuse(!isAddress(s.AdminListen), "--admin-listen: want HOST:PORT or :PORT, have %q", s.AdminListen)
 	refuse(s.Group == "" || len(s.Group) > maxGroupName, "--group: want 1 to %d bytes, have %d", maxGroupName, len(s.Group))
+	refuse(s.SessionTimeout < minSessionTimeout || s.SessionTimeout > maxSessionTimeout, "--session-timeout: want %s to %s, have %s", minSessionTimeout, maxSessionTimeout, s.SessionTimeout)
 	refuse(s.RetentionDays < 0, "--retention-days: want 0 or more, have %d", s.RetentionDays)
 	refuse(len(s.TopicPrefix) > 200 || !isTopic(s.TopicPrefix), "--topic-prefix: want up to 200 letters, digits, dots, dashes and underscores, have %q", s.TopicPrefix)
 	if err := s.Check(); err != nil && (needBrokers || !errors.Is(err, kafkaconn.ErrNoBrokers)) {
@@ -58,6 +62,13 @@ func (s *settings) wrong(needBrokers bool) []error {
 }
 
 func (s *settings) topics() schema.Topics { return schema.NewTopics(s.TopicPrefix) }
+
+// The heartbeat is every second, so a shorter timeout would drop a healthy consumer; longer
+// ones than Kafka's own limit (group.max.session.timeout.ms) are a mistake.
+const (
+	minSessionTimeout = 3 * time.Second
+	maxSessionTimeout = 30 * time.Minute
+)
 
 func isAddress(address string) bool {
 	_, port, err := net.SplitHostPort(address)

@@ -120,7 +120,7 @@ func (c *consumer) openGroup(context.Context) (err error) {
 	})
 	c.group, err = group.New(group.Options{
 		Conn: c.conn, Group: c.set.Group, Topic: c.set.topics().AlarmsRaw, Start: c.set.Start,
-		Handler: c.pipeline, OnAssigned: c.assigned, Log: c.log.Named("group"), Metrics: c.reg,
+		SessionTimeout: c.set.SessionTimeout, Handler: c.pipeline, OnAssigned: c.assigned, Log: c.log.Named("group"), Metrics: c.reg,
 	})
 	if err != nil {
 		return err

@@ -325,11 +325,11 @@ func TestMissingTopicIsNotReadyAndNotACrash(t *testing.T) {
 
 func TestSecondConsumerOfASingleStoreStops(t *testing.T) {
 	b := newBench(t, allTopics())
-	first := b.run()
+	first := b.run("--session-timeout=4s") // a share is refused for one and a half times as long
 	eventually(t, "the first consumer", func() bool { status, _ := first.get("/readyz"); return status == http.StatusOK })
 	other := *b
 	other.store = "sqlite:" + filepath.Join(t.TempDir(), "other.db")
-	second := other.run()
+	second := other.run("--session-timeout=4s")
 	if status := second.wait(); status != exitFailed {
 		t.Errorf("exit status %d", status)
 	}

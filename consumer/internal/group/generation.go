@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
@@ -49,13 +50,35 @@ func (r *generation) run(ctx context.Context) {
 		zap.Int("assigned", len(starts)), zap.Int("total", r.total), zap.Any("beginning_at", starts))
 	if r.o.OnAssigned != nil {
 		if err := r.o.OnAssigned(len(starts), r.total); err != nil {
-			r.fail(&fatalError{fmt.Errorf("assigned %d of %d partitions of %s: %w", len(starts), r.total, r.o.Topic, err)})
+			r.refuse(ctx, fmt.Errorf("assigned %d of %d partitions of %s: %w", len(starts), r.total, r.o.Topic, err))
 			return
 		}
 	}
+	r.refusedSince, r.content = time.Time{}, true
 	r.assigned.Store(int64(len(starts)))
 	defer r.assigned.Store(-1)
 	r.consume(ctx, starts)
+}
+
+// refuse consumes nothing until the next generation, which may have another share, and
+// gives up when the share has been refused for too long.
+func (r *generation) refuse(ctx context.Context, err error) {
+	if r.refusedSince.IsZero() {
+		r.refusedSince = time.Now()
+	}
+	grace := r.o.ShareGrace
+	if r.content {
+		grace *= 2
+	}
+	left := grace - time.Since(r.refusedSince)
+	r.log.Warn("nothing is consumed with this share; waiting whether the other member is one that is gone", zap.Duration("at_most", left), zap.Error(err))
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+		r.fail(&fatalError{err})
+	}
 }
 
 // learnTotal makes sure that total is known. The leader knows what it shared out; any

@@ -79,9 +79,15 @@ type Options struct {
 	BatchWait    time.Duration // longest wait for a batch to fill, after its first record; 0: 50 ms
 
 	// OnAssigned is told, once per generation and before any record, how many of the
-	// topic's partitions this member got. Its error is fatal: Run returns it. Nil: any
-	// share is fine.
+	// topic's partitions this member got. While it returns an error nothing is consumed;
+	// when it still does after ShareGrace, Run returns that error. Nil: any share is fine.
 	OnAssigned func(assigned, total int) error
+
+	// ShareGrace is how long OnAssigned may refuse the share: a member that was killed, or
+	// cut off while it joined, keeps its part until its session times out. A member that
+	// was content before waits twice as long, so that of two it is the newcomer that goes.
+	// 0: one and a half times SessionTimeout.
+	ShareGrace time.Duration
 
 	Log     *zap.Logger           // nil: none
 	Metrics prometheus.Registerer // nil: none
@@ -98,6 +104,7 @@ func (o Options) withDefaults() Options {
 	set(&o.BatchBytes, 4<<20)
 	set(&o.BatchWait, 50*time.Millisecond)
 	set(&o.SessionTimeout, 30*time.Second)
+	set(&o.ShareGrace, o.SessionTimeout+o.SessionTimeout/2)
 	set(&o.Heartbeat, time.Second)
 	set(&o.Poll, 2*time.Second)
 	if o.Log == nil {
@@ -127,6 +134,9 @@ type Group struct {
 	fail  context.CancelCauseFunc // set by Run; ends it with an error
 	wg    sync.WaitGroup          // the generation's goroutine and closing readers
 	begun bool                    // owned by the generation: this member knew its offsets before
+
+	refusedSince time.Time // owned by the generation: of the first refusal of the share in a row
+	content      bool      // owned by the generation: the share was not refused before
 }
 
 // New returns a Group that is not running. It does not touch the network.

@@ -249,6 +249,7 @@ func TestOnAssignedSeesTheShare(t *testing.T) {
 	refusal := errors.New("needs all partitions")
 	seen := make(chan struct{}) // the first member knows its share: the second may go
 	second := c.start(&recorder{}, func(o *Options) {
+		o.ShareGrace = 50 * time.Millisecond
 		o.OnAssigned = func(assigned, total int) error {
 			if assigned < total {
 				<-seen
@@ -268,6 +269,42 @@ func TestOnAssignedSeesTheShare(t *testing.T) {
 		t.Errorf("after it left: %s", got)
 	}
 	eventually(t, "all partitions", func() bool { return m.g.Assigned() == 4 })
+}
+
+// A member that was killed keeps its part until its session times out: who needs all
+// partitions waits for that and consumes nothing meanwhile.
+func TestRefusedShareIsWaitedOut(t *testing.T) {
+	c := newCluster(t, 2)
+	c.produce(0, 3)
+	first := c.start(&recorder{}, nil)
+	c.awaitCommit(0, 3)
+	refused := make(chan struct{}, 10)
+	r := &recorder{}
+	second := c.start(r, func(o *Options) {
+		o.ShareGrace = patience
+		o.OnAssigned = func(assigned, total int) error {
+			if assigned < total {
+				refused <- struct{}{}
+				return errors.New("needs all partitions")
+			}
+			return nil
+		}
+	})
+	<-refused
+	if second.g.Assigned() != -1 {
+		t.Errorf("has %d partitions while its share is refused", second.g.Assigned())
+	}
+	if err := first.end(); err != nil {
+		t.Errorf("first member: %v", err)
+	}
+	eventually(t, "all partitions", func() bool { return second.g.Assigned() == 2 })
+	c.produce(0, 2)
+	c.produce(1, 2)
+	c.awaitCommit(0, 5)
+	c.awaitCommit(1, 2)
+	if err := second.end(); err != nil {
+		t.Errorf("second member: %v", err)
+	}
 }
 
 func TestRebalanceLosesNothingAndOverlapsNothing(t *testing.T) {
