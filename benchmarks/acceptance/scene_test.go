@@ -69,6 +69,8 @@ func newScene(t *testing.T, signed int, change func(*stack.Options)) *scene {
 		t.Fatal(err)
 	}
 	o := stack.Options{DataDir: filepath.Join(folder, "data"), AppsFile: s.appsFile, Log: log, ReadyTimeout: patience}
+	// A consumer that was killed gives its partitions back after this long.
+	o.ConsumerFlags = []string{"--session-timeout=6s"}
 	if kafka := given(t); kafka != nil {
 		o.Kafka, o.GatewayKafka, o.ConsumerKafka, o.KeepTopics = kafka.admin, &kafka.gateway, &kafka.consumer, true
 	}
