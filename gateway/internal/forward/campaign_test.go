@@ -78,7 +78,12 @@ func (c *campaign) pause() { <-time.After(time.Duration(c.random.IntN(300)) * ti
 
 // run does steps and checks that in the end everything is there, in order.
 func (c *campaign) run(steps int, change func()) (duplicates int) {
-	c.produce = small
+	c.produce = func(o *producerOptions) {
+		o.TopicGrace = 40 * time.Millisecond // topics are parked often
+		if c.random.IntN(2) == 0 {
+			small(o)
+		}
+	}
 	c.forward = func(o *Options) {
 		o.StopTimeout, o.TopicRetryMin, o.TopicRetryMax, o.RecordRetry = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond
 	}

@@ -10,7 +10,8 @@
 //   - What Kafka took since the last checkpoint may go out again after a crash, no more.
 //   - Memory is bounded whatever is away: two batches for each lane and a few numbers for each
 //     entry in them.
-//   - A lane that is stuck holds up nobody else.
+//   - A lane that is stuck holds up nobody else. (While a topic returns from being parked, a
+//     stuck partition of it holds up that topic, and no other.)
 //
 // # Two readers
 //

@@ -106,10 +106,10 @@ func (f *Forwarder) tick() {
 	f.review()
 }
 
-// finish ends Run: no new entries, but the answers that are due.
+// finish ends Run, also after a fatal error: no new entries, but the answers that are due.
 func (f *Forwarder) finish(ev events) {
 	timeout := time.After(f.o.StopTimeout)
-	for f.fatal == nil && f.outstanding() {
+	for f.outstanding() {
 		select {
 		case <-timeout:
 			f.o.Log.Warn("stopped before all answers were in, duplicates are possible")

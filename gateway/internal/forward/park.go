@@ -41,12 +41,15 @@ func (s *stash) open() journal.LSN {
 	return s.next
 }
 
-// rewind takes back what was taken and not settled.
+// rewind takes back what was taken and not settled. What is known to be settled ahead stays
+// known: the round that ends passed over it.
 func (s *stash) rewind() {
 	if first, ok := s.window.first(); ok {
 		s.next = min(s.next, first)
 	}
-	s.ahead = s.window.clear()
+	s.ahead = append(s.ahead, s.window.clear()...)
+	slices.Sort(s.ahead)
+	s.ahead = slices.DeleteFunc(s.ahead, func(lsn journal.LSN) bool { return lsn < s.next })
 	s.close()
 }
 
@@ -174,7 +177,9 @@ func (f *Forwarder) settleParked() bool {
 // settle notes that an entry of the stash was delivered or moved on.
 func (s *stash) settle(lsn journal.LSN) {
 	s.window.finish(lsn)
-	s.count--
+	if s.count--; s.count < 0 {
+		panic("BUG: more was settled than was parked")
+	}
 	s.topic.gauge.Dec()
 }
 

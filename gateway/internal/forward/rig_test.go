@@ -93,7 +93,7 @@ func (r *rig) open() {
 
 func (r *rig) journal(dir string, budget int64, payload int) *journal.Journal {
 	r.t.Helper()
-	j, err := journal.Open(journal.Options{Dir: dir, FS: r.disk, MaxBytes: budget, MaxPayload: payload, Retain: -1, SegmentBytes: 4 << 20, Log: r.log.Named(dir)})
+	j, err := journal.Open(journal.Options{Dir: dir, FS: r.disk, MaxBytes: budget, MaxPayload: payload, Retain: -1, AckDeadline: time.Minute, SegmentBytes: 4 << 20, Log: r.log.Named(dir)})
 	if err != nil {
 		r.t.Fatalf("open %s: %v", dir, err)
 	}
