@@ -332,6 +332,24 @@ func TestMissingSegments(t *testing.T) {
 			}
 		})
 	}
+	t.Run("damaged header of the last", func(t *testing.T) {
+		for _, n := range []int{3, 40} { // the only segment, and one of several
+			im := makeImage(t, n, false)
+			im.mem.Flip(im.files[len(im.files)-1], 30*8)
+			first, corrupt := survivors(t, im, "header")
+			if len(corrupt) == 0 {
+				t.Error("J3: silence")
+			}
+			j := mustOpen(t, small(im.mem))
+			if again, c := readAllFrom(t, j, 1), j.Stats().Corruptions; !slices.Equal(first, again) || len(c) != 0 {
+				t.Errorf("second start: %d entries, first had %d, corruptions %v", len(again), len(first), c)
+			}
+			if tk := mustSync(t, j, "next"); tk.LSN <= LSN(n)+lsnJump {
+				t.Errorf("J15: next LSN is %d", tk.LSN)
+			}
+			mustClose(t, j)
+		}
+	})
 	t.Run("damaged header in the middle", func(t *testing.T) {
 		im := makeImage(t, 40, true)
 		im.mem.Flip(im.files[1], 30*8)

@@ -227,12 +227,18 @@ func (v *survey) judgeHeader(i int, s *surveyed) {
 		return
 	}
 	s.retired = false
+	detail := "segment header: " + s.bad.Error()
 	if !known {
-		to = max(v.proven, s.first) // at least; nothing says how much there was
+		to = max(v.proven, s.bound())
+		detail += ", nothing says how much there was, at most"
 	}
 	s.last = to
-	v.note(s, damage{lsnRange{s.first, to}, 0, "segment header: " + s.bad.Error()})
+	v.note(s, damage{lsnRange{s.first, to}, 0, detail})
 }
+
+// bound is the highest LSN that can be in the segment, whatever it holds: no entry takes
+// fewer bytes than a header.
+func (s *surveyed) bound() LSN { return s.first + LSN(s.size/entryHeaderLen) }
 
 // judgeEntries tells corruption from the legal end (J5) in one segment.
 func (v *survey) judgeEntries(i int, s *surveyed) {
@@ -281,8 +287,7 @@ func (v *survey) chain() {
 		v.next = max(v.next, s.first, s.last+1)
 		v.missing = append(v.missing, s.known...)
 		if s.bad != nil {
-			// Whatever it held: no entry takes fewer bytes than a header.
-			v.next = max(v.next, s.first+LSN(s.size/entryHeaderLen))
+			v.next = max(v.next, s.bound()+1)
 			last = max(last, s.last)
 			continue
 		}
@@ -297,9 +302,12 @@ func (v *survey) chain() {
 		v.missing = append(v.missing, lsnRange{max(last, s.head.prevLast) + 1, s.first - 1})
 		if s.last >= s.first {
 			last = max(last, s.last)
+			v.last = last
 		}
 	}
-	v.last = max(last, v.ckpt.settled)
+	// Not what a bad header may have covered: that would count as durable, and as missing
+	// from a good segment at the next start.
+	v.last = max(v.last, v.ckpt.settled)
 	if v.haveCkpt && len(v.segs) == 0 && max(v.ckpt.settled, v.ckpt.synced) > 0 {
 		v.corrupt = append(v.corrupt, Corruption{From: 1, To: max(v.ckpt.settled, v.ckpt.synced), Settled: v.ckpt.settled >= v.ckpt.synced,
 			Segment: checkpointName, Detail: "the checkpoint is ahead of the log: there are no segments"})
