@@ -133,26 +133,28 @@ func TestPanicInFillLeavesTheJournalUsable(t *testing.T) {
 // J1: an answer at disk comes after the sync of its batch and of the directory entry.
 func TestWaitFollowsSyncs(t *testing.T) {
 	mem := vfs.NewMem()
-	var renamed, dirSynced, written, synced atomic.Int64
+	var renamed, dirSynced, written, synced atomic.Int64 // the first of each after the one before
 	var clock atomic.Int64
+	var counting atomic.Bool
 	fsys := vfs.NewFaulty(mem, func(op vfs.Op) vfs.Fault {
 		now := clock.Add(1)
 		switch {
+		case !counting.Load():
 		case op.Kind == vfs.KindRename && strings.HasSuffix(op.Name, spareSuffix):
-			renamed.Store(now)
-		case op.Kind == vfs.KindSyncDir:
-			dirSynced.Store(now)
+			renamed.CompareAndSwap(0, now)
+		case op.Kind == vfs.KindSyncDir && renamed.Load() > 0:
+			dirSynced.CompareAndSwap(0, now) // later ones are of the next spare
 		case op.Kind == vfs.KindWrite && op.Size == blockBytes*2 && strings.HasSuffix(op.Name, spareSuffix):
-			written.Store(now) // handles keep the name under which they were opened
-		case op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, spareSuffix):
-			synced.Store(now)
+			written.CompareAndSwap(0, now) // handles keep the name under which they were opened
+		case op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, spareSuffix) && written.Load() > 0:
+			synced.CompareAndSwap(0, now)
 		}
 		return vfs.Fault{}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		j := mustOpen(t, small(fsys))
 		time.Sleep(time.Second) // spare and ballast are made: the only names that change are the segment's
-		dirSynced.Store(0)
+		counting.Store(true)
 		mustSync(t, j, strings.Repeat("x", 4<<10))
 		r, d, w, s := renamed.Load(), dirSynced.Load(), written.Load(), synced.Load()
 		if !slices.IsSorted([]int64{1, r, d, w, s}) {
