@@ -18,6 +18,10 @@ func TestStatVerifyDump(t *testing.T) {
 	j := mustOpen(t, small(im.mem))
 	j.Checkpoint(10, []Cursor{{"lane", 9}})
 	mustSync(t, j, "of the second run")
+	eventually(t, "a spare", func() bool {
+		st, err := statFS(im.mem, testDir)
+		return err == nil && st.Spares > 0
+	})
 	mustClose(t, j)
 	before, _ := im.mem.ReadDir(testDir)
 
