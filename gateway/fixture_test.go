@@ -148,7 +148,8 @@ func start(t *testing.T, dir string, more ...string) *running {
 	r.gateway = g
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx, set.stopBudget()) }()
+	budget := set.stopBudget() // here: tests change set later
+	go func() { done <- p.Run(ctx, budget) }()
 	r.stop = sync.OnceValue(func() error {
 		cancel()
 		return <-done

@@ -169,6 +169,7 @@ func (g *gateway) serve(ctx context.Context) error {
 // Callbacks go on being taken meanwhile.
 func (g *gateway) leave(ctx context.Context) error {
 	g.ready.Draining(true)
+	g.receiver.Leave()
 	if g.set.ShutdownDelay == 0 {
 		return nil
 	}

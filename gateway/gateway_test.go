@@ -254,7 +254,8 @@ func TestMissingTopicWaits(t *testing.T) {
 	}
 }
 
-// TestShutdownDelay: not ready any more, but still taking callbacks.
+// TestShutdownDelay: not ready any more, but still taking callbacks, each on a connection
+// that is closed behind its answer, so that clients go elsewhere.
 func TestShutdownDelay(t *testing.T) {
 	r := start(t, t.TempDir(), "--brokers="+nowhere, "--drain-timeout=0s", "--shutdown-delay=1h")
 	t.Cleanup(func() { r.set.ShutdownDelay = 0 }) // for the test's own stop, however it ends
@@ -268,7 +269,14 @@ func TestShutdownDelay(t *testing.T) {
 		status, body := r.page(t, "/readyz")
 		return status == http.StatusServiceUnavailable && body == "not ready: draining\n"
 	})
-	r.mustPost(t, signedApp, schema.CommandQuotaAlarm, alarm(1))
+	res, err := http.Post(r.url(signedApp, schema.CommandQuotaAlarm), "application/json", strings.NewReader(alarm(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK || !res.Close {
+		t.Errorf("while leaving: %s, connection closed: %v", res.Status, res.Close)
+	}
 	cancel()
 	if err := <-left; err != nil {
 		t.Error(err)
