@@ -106,10 +106,18 @@ func (f *Forwarder) tick() {
 	f.review()
 }
 
-// finish ends Run, also after a fatal error: no new entries, but the answers that are due.
+// finish ends Run, also after a fatal error: no new entries, but the answers that are due. It
+// looks before it waits: the turn that ended Run may have taken the wake-up and left its mail.
 func (f *Forwarder) finish(ev events) {
 	timeout := time.After(f.o.StopTimeout)
-	for f.outstanding() {
+	for {
+		f.now = time.Now()
+		f.readMail()
+		f.parkRefusals()
+		f.settleParked()
+		if !f.outstanding() {
+			break
+		}
 		select {
 		case <-timeout:
 			f.o.Log.Warn("stopped before all answers were in, duplicates are possible")
@@ -118,10 +126,6 @@ func (f *Forwarder) finish(ev events) {
 		case <-f.mailbox.wake:
 		case <-ev.parked:
 		}
-		f.now = time.Now()
-		f.readMail()
-		f.parkRefusals()
-		f.settleParked()
 	}
 	f.checkpoint(true)
 }

@@ -104,3 +104,37 @@ func TestKillAfterCheckpoint(t *testing.T) {
 		t.Errorf("%d duplicates", n)
 	}
 }
+
+// A stop that comes just after the loop was woken finds the mail that it was woken for: with no
+// further wake-up to come, what was parked and synced is settled in the main journal, else
+// it would be parked again after the restart and go out twice.
+func TestStopReadsWhatItWasWokenFor(t *testing.T) {
+	r := newRig(t)
+	r.forward = func(o *Options) { o.StopTimeout = 20 * time.Second }
+	r.open()
+	r.prepare()
+	r.ended <- nil // nobody runs the loop but this test
+	f := r.forwarder
+	f.live.reader = f.journal.Reader(1)
+	defer f.closeReaders()
+	last := r.append(testTopic, apps(16)...)
+	r.synced(last)
+	eventually(t, "all is parked", func() bool {
+		f.now = time.Now()
+		f.review()
+		f.turn()
+		return parkedEntries(r, testTopic) == 16
+	})
+	eventually(t, "all is synced there", func() bool { return r.parked.Stats().Synced == r.parked.Stats().Appended })
+	if len(f.park.waiting) == 0 {
+		t.Log("the last turn saw it already: this run shows less")
+	}
+	began := time.Now()
+	f.finish(events{}) // never woken
+	if took := time.Since(began); took > f.o.StopTimeout/2 {
+		t.Errorf("took %v although nothing was left to wait for", took)
+	}
+	if s := r.main.Stats(); s.Settled != last.LSN {
+		t.Errorf("settled up to %d of %d", s.Settled, last.LSN)
+	}
+}

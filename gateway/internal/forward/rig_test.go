@@ -103,6 +103,13 @@ func (r *rig) journal(dir string, budget int64, payload int) *journal.Journal {
 // run starts producer and forwarder.
 func (r *rig) run() {
 	r.t.Helper()
+	l, ctx := r.life, r.prepare()
+	go func() { l.ended <- l.forwarder.Run(ctx) }()
+}
+
+// prepare starts the producer and makes the forwarder that goes with it.
+func (r *rig) prepare() context.Context {
+	r.t.Helper()
 	l := r.life
 	var err error
 	if l.conn, err = kafkaconn.Open(kafkaconn.Flags{Brokers: r.cluster.ListenAddrs()}, "test"); err != nil {
@@ -125,7 +132,7 @@ func (r *rig) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	go func() { l.produced <- l.producer.Run(ctx) }()
-	go func() { l.ended <- l.forwarder.Run(ctx) }()
+	return ctx
 }
 
 // stop ends a life in order.
