@@ -28,6 +28,7 @@ type keeper struct {
 	broken   bool // the file is poisoned: the next write makes a new one
 	unsynced bool
 	syncedAt time.Time
+	lookedAt time.Time // when a checkpoint was last made or found unneeded
 	lastErr  string
 	ballast  bool      // the file is there
 	triedAt  time.Time // when a spare was last made, or could not be
@@ -93,13 +94,26 @@ func (j *Journal) keepLoop() {
 }
 
 func (j *Journal) keep() {
-	if err := j.keeper.checkpoint(j, false); err != nil {
-		j.keeper.complain(j, err)
-	} else {
-		j.keeper.lastErr = ""
-	}
+	j.keeper.checkpointAndSay(j)
 	j.retire()
 	j.makeSpares()
+}
+
+// checkpointAndSay makes a checkpoint when there is something new, and logs an error once.
+func (k *keeper) checkpointAndSay(j *Journal) {
+	k.lookedAt = time.Now()
+	if err := k.checkpoint(j, false); err != nil {
+		k.complain(j, err)
+	} else {
+		k.lastErr = ""
+	}
+}
+
+// checkpointInTime is for work that may take longer than a turn of keepLoop.
+func (k *keeper) checkpointInTime(j *Journal) {
+	if time.Since(k.lookedAt) >= keepEvery {
+		k.checkpointAndSay(j)
+	}
 }
 
 // complain logs an error once, until it changes or ends.

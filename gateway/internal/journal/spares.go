@@ -58,7 +58,9 @@ func (j *Journal) makeSpares() {
 var errStopping = errors.New("journal is closing")
 
 // makeSpare writes a file full of zeros and syncs it, a chunk at a time with pauses, so
-// that it hardly delays the batches that are synced meanwhile.
+// that it hardly delays the batches that are synced meanwhile. Checkpoints are written
+// between the chunks: on a slow device a spare takes seconds, and a crash then would deliver
+// again all that was settled in them.
 func (j *Journal) makeSpare(size int64) (spare, error) {
 	name := fmt.Sprintf("%016x%s", randomUint64(), spareSuffix)
 	tmp := name + tmpSuffix
@@ -89,8 +91,11 @@ func (j *Journal) fillZeros(f vfs.File, size int64, gentle bool) error {
 		if err := f.Fdatasync(); err != nil {
 			return err
 		}
-		if off+n < size && gentle && !j.rest() {
-			return errStopping
+		if off+n < size && gentle {
+			if !j.rest() {
+				return errStopping
+			}
+			j.keeper.checkpointInTime(j)
 		}
 	}
 	return nil

@@ -1,0 +1,48 @@
+package journal
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
+)
+
+// A spare that takes long does not keep the checkpoint from being written within 100 ms: what
+// was settled meanwhile would be delivered again after a crash.
+func TestCheckpointDoesNotWaitForASpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		var slow atomic.Bool // from the moment that the first spare became a segment
+		var chunks atomic.Int32
+		fsys := vfs.NewFaulty(mem, func(op vfs.Op) vfs.Fault {
+			switch {
+			case op.Kind == vfs.KindRename && strings.HasSuffix(op.Name, spareSuffix):
+				slow.Store(true)
+			case slow.Load() && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, spareSuffix+tmpSuffix):
+				chunks.Add(1)
+				time.Sleep(50 * time.Millisecond)
+			}
+			return vfs.Fault{}
+		})
+		o := small(fsys)
+		const many = 40 // chunks: 2 s
+		o.MaxBytes, o.SegmentBytes = 10*many*zeroChunk, many*zeroChunk
+		j := mustOpen(t, o)
+		ticket := mustSync(t, j, "in the first segment")
+		synctest.Wait()
+		j.Checkpoint(ticket.LSN, nil)
+		time.Sleep(2*keepEvery + 50*time.Millisecond)
+		synctest.Wait()
+		if n := chunks.Load(); n == 0 || n > many/2 {
+			t.Fatalf("%d of %d chunks are written: the spare is not under way, the test shows nothing", n, many)
+		}
+		c, _, found, err := loadCheckpoint(mem, testDir, j.ID())
+		if err != nil || !found || c.settled != ticket.LSN {
+			t.Errorf("checkpoint says %d (found %v, error %v), want %d", c.settled, found, err, ticket.LSN)
+		}
+		mustClose(t, j)
+	})
+}
