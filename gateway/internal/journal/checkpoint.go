@@ -119,7 +119,7 @@ func loadCheckpoint(fsys FS, dir string, id uint64) (c checkpoint, slot int, fou
 	return c, slot, found, nil
 }
 
-// checkpointFile writes the slots in place. It belongs to the keeper.
+// checkpointFile writes the slots in place. It belongs to the checkpointer.
 type checkpointFile struct {
 	file      vfs.File
 	id        uint64

@@ -71,19 +71,22 @@ type Journal struct {
 	missing     []lsnRange
 	corruptions []Corruption
 
-	keeper   keeper
-	restored checkpoint // as found by Open
+	checkpoints checkpointer
+	keeper      keeper
+	ballast     atomic.Bool // the file is there
+	restored    checkpoint  // as found by Open
 
-	wake       chan struct{} // capacity 1: the batch is no longer empty, or Close began
-	kick       chan struct{} // capacity 1: the keeper is needed now
-	spareReady chan struct{} // capacity 1: a spare was made, or could not be
-	giveUp     chan struct{} // closed when Close stops trying
-	stopKeeper chan struct{}
-	stopped    chan struct{}
-	committer  sync.WaitGroup
-	others     sync.WaitGroup
-	closeOnce  sync.Once
-	closeErr   error
+	wake           chan struct{} // capacity 1: the batch is no longer empty, or Close began
+	kick           chan struct{} // capacity 1: the keeper is needed now
+	kickCheckpoint chan struct{} // capacity 1: the checkpointer is needed now
+	spareReady     chan struct{} // capacity 1: a spare was made, or could not be
+	giveUp         chan struct{} // closed when Close stops trying
+	stopKeeper     chan struct{}
+	stopped        chan struct{}
+	committer      sync.WaitGroup
+	others         sync.WaitGroup
+	closeOnce      sync.Once
+	closeErr       error
 }
 
 // Open locks the directory, recovers what is in it, and starts the journal; a missing
@@ -114,7 +117,7 @@ func Open(o Options) (*Journal, error) {
 func newJournal(o Options, dir string) *Journal {
 	j := &Journal{
 		opt: o, fs: o.FS, dir: dir, now: o.Now, log: o.Log, maxPayload: o.MaxPayload,
-		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), spareReady: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), kickCheckpoint: make(chan struct{}, 1), spareReady: make(chan struct{}, 1),
 		giveUp: make(chan struct{}), stopKeeper: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	j.settlements.waiters = map[LSN]*settleWaiter{}
@@ -173,7 +176,8 @@ func (j *Journal) load(began time.Time, fresh bool) error {
 	if err := j.recoverDir(v); err != nil {
 		return err
 	}
-	if err := j.keeper.open(j, v); err != nil {
+	j.ballast.Store(v.ballast)
+	if err := j.checkpoints.open(j, v); err != nil {
 		return err
 	}
 	if err := j.metrics.register(j.opt.Metrics); err != nil {
@@ -189,6 +193,7 @@ func (j *Journal) start() {
 	j.updateRoom()
 	j.segMu.Unlock()
 	j.committer.Go(j.commitLoop)
+	j.others.Go(j.checkpointLoop)
 	j.others.Go(j.keepLoop)
 	j.others.Go(j.watch)
 }
@@ -252,7 +257,7 @@ func (j *Journal) close() error {
 	close(j.stopKeeper)
 	close(j.stopped)
 	j.others.Wait()
-	errs = append(errs, j.keeper.close(j))
+	errs = append(errs, j.checkpoints.close(j))
 	j.settlements.close()
 	j.cur.round.resolve(roundLate)
 	if a := j.active; a != nil && a.file != nil {

@@ -4,15 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
 )
 
 const (
-	keepEvery       = 100 * time.Millisecond // checkpoint writes, retirement, retries
-	checkpointSync  = time.Second            // at most, after a write
+	keepEvery       = 100 * time.Millisecond // retirement, retries
 	probeEvery      = time.Second            // tries to make a file on a device that had no space
 	maxSpares       = 4                      // kept of what was retired
 	zeroChunk       = 512 << 10              // written and synced at a time, so that the batches in between wait little
@@ -20,69 +18,62 @@ const (
 	keptCorruptions = 64                     // in Stats
 )
 
-// keeper is what the background goroutine owns: checkpoint, retirement and spares.
+// keeper retires segments and makes spares and the ballast. All of it is owned by its
+// goroutine.
 type keeper struct {
-	wanted   checkpoint // under Journal.segMu: what Checkpoint said last
-	dirty    bool       // under Journal.segMu: wanted was not written yet
-	file     *checkpointFile
-	broken   bool // the file is poisoned: the next write makes a new one
-	unsynced bool
-	syncedAt time.Time
-	lookedAt time.Time // when a checkpoint was last made or found unneeded
-	lastErr  string
-	ballast  bool      // the file is there
-	triedAt  time.Time // when a spare was last made, or could not be
-	zeros    []byte
-	rate     growth
+	triedAt time.Time // when a spare was last made, or could not be
+	zeros   []byte
+	rate    growth
+	complaint
 }
 
-// open takes the checkpoint file over, before the goroutine runs, and makes durable where
-// this run's LSNs begin (J15).
-func (k *keeper) open(j *Journal, v *survey) (err error) {
-	k.wanted = v.ckpt
-	k.wanted.next = j.cur.first
-	k.ballast = v.ballast
-	k.file, err = openCheckpoint(j.fs, j.dir, j.id, v.ckpt, v.slot)
-	if err != nil && j.makeSpace(err) {
-		k.ballast = false
-		k.file, err = openCheckpoint(j.fs, j.dir, j.id, v.ckpt, v.slot)
+// complaint is the last error of a background goroutine: it is logged once, until it changes
+// or a turn of the goroutine's loop goes well.
+type complaint struct {
+	last string
+	said bool // in this turn
+}
+
+func (c *complaint) complain(j *Journal, err error) {
+	c.said = true
+	if err.Error() == c.last {
+		return
 	}
-	if err != nil {
-		return err
+	c.last = err.Error()
+	j.metrics.writeErrors.Inc()
+	j.log.Error("journal upkeep failed, will be tried again", zap.Error(err))
+}
+
+// endTurn forgets the error when the turn had none.
+func (c *complaint) endTurn() {
+	if !c.said {
+		c.last = ""
 	}
-	k.dirty = true
-	return k.checkpoint(j, true)
+	c.said = false
 }
 
-// Checkpoint says that all entries up to settled are settled, and for each lane up to
-// where; both are kept together. It returns at once. The checkpoint is written within
-// 100 ms and durable within about a second, so what a crash forgets is delivered again,
-// not lost. Entries up to settled may be freed once that is durable (J10). settled
-// never goes back, nor beyond the synced watermark. cursors is copied.
-func (j *Journal) Checkpoint(settled LSN, cursors []Cursor) {
-	j.segMu.Lock()
-	defer j.segMu.Unlock()
-	settled = max(min(settled, LSN(j.synced.Load())), LSN(j.settled.Load()))
-	j.settled.Store(uint64(settled))
-	w := &j.keeper.wanted
-	w.settled = settled
-	w.cursors = append(w.cursors[:0:0], cursors...)
-	j.keeper.dirty = true
-}
-
+// kickKeeper wakes both background goroutines: space that the keeper is to free may wait for
+// a checkpoint.
 func (j *Journal) kickKeeper() {
+	kick(j.kickCheckpoint)
+	kick(j.kick)
+}
+
+func kick(c chan struct{}) {
 	select {
-	case j.kick <- struct{}{}:
+	case c <- struct{}{}:
 	default: // it was told already
 	}
 }
 
-// keepLoop is the background goroutine.
+// keepLoop is the keeper's goroutine.
 func (j *Journal) keepLoop() {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
 	for {
-		j.keep()
+		j.retire()
+		j.makeSpares()
+		j.keeper.endTurn()
 		select {
 		case <-j.stopKeeper:
 			return
@@ -93,127 +84,12 @@ func (j *Journal) keepLoop() {
 	}
 }
 
-func (j *Journal) keep() {
-	j.keeper.checkpointAndSay(j)
-	j.retire()
-	j.makeSpares()
-}
-
-// checkpointAndSay makes a checkpoint when there is something new, and logs an error once.
-func (k *keeper) checkpointAndSay(j *Journal) {
-	k.lookedAt = time.Now()
-	if err := k.checkpoint(j, false); err != nil {
-		k.complain(j, err)
-	} else {
-		k.lastErr = ""
-	}
-}
-
-// checkpointInTime is for work that may take longer than a turn of keepLoop.
-func (k *keeper) checkpointInTime(j *Journal) {
-	if time.Since(k.lookedAt) >= keepEvery {
-		k.checkpointAndSay(j)
-	}
-}
-
-// complain logs an error once, until it changes or ends.
-func (k *keeper) complain(j *Journal, err error) {
-	if err.Error() == k.lastErr {
-		return
-	}
-	k.lastErr = err.Error()
-	j.metrics.writeErrors.Inc()
-	j.log.Error("journal upkeep failed, will be tried again", zap.Error(err))
-}
-
-// close writes the last checkpoint after the goroutine ended.
-func (k *keeper) close(j *Journal) error {
-	return errors.Join(k.checkpoint(j, true), k.file.file.Close())
-}
-
-// checkpoint writes what is wanted, and syncs it when it is time or now is set.
-func (k *keeper) checkpoint(j *Journal, now bool) error {
-	j.segMu.Lock()
-	want, dirty := k.wanted, k.dirty
-	want.synced = LSN(j.synced.Load())
-	j.segMu.Unlock()
-	if now && !dirty && !k.unsynced && want.synced == k.file.watermark {
-		return nil
-	}
-	if dirty || now {
-		if err := k.write(j, want); err != nil {
-			return err
-		}
-		j.segMu.Lock()
-		k.dirty = k.wanted.settled != want.settled || !slices.Equal(k.wanted.cursors, want.cursors)
-		j.segMu.Unlock()
-		if !k.unsynced {
-			k.unsynced, k.syncedAt = true, time.Now()
-		}
-	}
-	if !k.unsynced || !now && time.Since(k.syncedAt) < checkpointSync && !j.tight() {
-		return nil
-	}
-	if err := k.file.sync(); err != nil {
-		k.broken = true
-		return err
-	}
-	k.unsynced = false
-	return nil
-}
-
-// write puts a checkpoint down, in a new file when the old one is poisoned, and gives up
-// the ballast for it when the device is full (J8).
-func (k *keeper) write(j *Journal, c checkpoint) error {
-	if !k.broken {
-		err := k.file.write(c)
-		if err == nil {
-			if k.file.lost > 0 {
-				j.log.Warn("checkpoint has no room for all lanes, the rest is delivered again after a crash", zap.Int("left_out", k.file.lost))
-			}
-			return nil
-		}
-		k.broken = true
-		k.complain(j, err)
-	}
-	err := k.replace(j, c)
-	if err != nil && j.makeSpace(err) {
-		k.ballast = false
-		err = k.replace(j, c)
-	}
-	return err
-}
-
-// replace makes a new checkpoint file that holds c, in one durable step.
-func (k *keeper) replace(j *Journal, c checkpoint) error {
-	b := make([]byte, 2*slotBytes)
-	c.seq = k.file.seq + 1
-	c.encode(b, j.id)
-	if err := writeWhole(j.fs, j.dir, checkpointName, b); err != nil {
-		return fmt.Errorf("new checkpoint file: %w", err)
-	}
-	f, err := openCheckpoint(j.fs, j.dir, j.id, c, 0)
-	if err != nil {
-		return err
-	}
-	_ = k.file.file.Close() // poisoned
-	k.file, k.broken, k.unsynced = f, false, false
-	return nil
-}
-
 // pressed reports whether space is needed that only retirement can give.
 func (j *Journal) pressed() bool {
 	j.segMu.Lock()
 	defer j.segMu.Unlock()
 	total := j.segBytes + j.spareBytes
 	return total > j.maxBytes || j.spaceErr != nil || len(j.spares) == 0 && total+j.sizes.segment > j.maxBytes
-}
-
-// tight reports whether more than half of the budget waits for a checkpoint to be durable.
-func (j *Journal) tight() bool {
-	j.segMu.Lock()
-	defer j.segMu.Unlock()
-	return j.busyBytes() > j.maxBytes/2 || j.spaceErr != nil
 }
 
 // retire frees settled segments from the front, when their time is over or their space
@@ -239,7 +115,7 @@ func (j *Journal) nextRetired(pressed bool) (s *segment, recycle bool) {
 	j.segMu.Lock()
 	defer j.segMu.Unlock()
 	j.freeable = 0
-	durable := uint64(j.keeper.file.synced)
+	durable := j.checkpoints.durable.Load()
 	now := j.now()
 	for _, g := range j.segs {
 		if g == j.segs[len(j.segs)-1] || g.last.Load() > durable {

@@ -270,8 +270,11 @@ func (j *Journal) makeSpace(cause error) bool {
 	if !errors.Is(cause, syscall.ENOSPC) && !errors.Is(cause, syscall.EDQUOT) {
 		return false
 	}
-	err := j.fs.Remove(filepath.Join(j.dir, ballastName))
-	return err == nil
+	if err := j.fs.Remove(filepath.Join(j.dir, ballastName)); err != nil {
+		return false
+	}
+	j.ballast.Store(false)
+	return true
 }
 
 // logRecovered says what Open found.

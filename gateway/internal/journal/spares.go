@@ -58,9 +58,7 @@ func (j *Journal) makeSpares() {
 var errStopping = errors.New("journal is closing")
 
 // makeSpare writes a file full of zeros and syncs it, a chunk at a time with pauses, so
-// that it hardly delays the batches that are synced meanwhile. Checkpoints are written
-// between the chunks: on a slow device a spare takes seconds, and a crash then would deliver
-// again all that was settled in them.
+// that it hardly delays the batches that are synced meanwhile.
 func (j *Journal) makeSpare(size int64) (spare, error) {
 	name := fmt.Sprintf("%016x%s", randomUint64(), spareSuffix)
 	tmp := name + tmpSuffix
@@ -91,11 +89,8 @@ func (j *Journal) fillZeros(f vfs.File, size int64, gentle bool) error {
 		if err := f.Fdatasync(); err != nil {
 			return err
 		}
-		if off+n < size && gentle {
-			if !j.rest() {
-				return errStopping
-			}
-			j.keeper.checkpointInTime(j)
+		if off+n < size && gentle && !j.rest() {
+			return errStopping
 		}
 	}
 	return nil
@@ -123,7 +118,7 @@ func (j *Journal) rest() bool {
 // makeBallast makes the file whose removal keeps a full device usable for the checkpoint
 // and for what recovery rewrites.
 func (k *keeper) makeBallast(j *Journal) {
-	if k.ballast {
+	if j.ballast.Load() {
 		return
 	}
 	size := j.sizes.batch + 4*slotBytes
@@ -135,15 +130,15 @@ func (k *keeper) makeBallast(j *Journal) {
 		return
 	}
 	if err = errors.Join(j.fillZeros(f, size, false), f.Close()); err == nil {
+		j.ballast.Store(true) // before it is: makeSpace may take it away at once
 		err = j.fs.Rename(j.path(ballastName+tmpSuffix), j.path(ballastName))
 	}
 	if err == nil {
 		err = j.fs.SyncDir(j.dir)
 	}
 	if err != nil {
+		j.ballast.Store(false)
 		_ = j.fs.Remove(j.path(ballastName + tmpSuffix)) // the next try makes it anew
 		k.complain(j, fmt.Errorf("make the ballast: %w", err))
-		return
 	}
-	k.ballast = true
 }
