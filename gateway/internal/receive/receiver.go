@@ -106,9 +106,13 @@ func (r *Receiver) since(t time.Time) time.Duration {
 func (r *Receiver) Server() *fasthttp.Server { return r.server }
 
 // Serve accepts connections of ln until Shutdown, which returns nil here, or until ln fails
-// for good. It closes ln. One listener per Receiver; after Shutdown it returns at once.
+// for good. It closes ln, and returns once the connections are closed too. One listener per
+// Receiver; after Shutdown it returns at once.
 func (r *Receiver) Serve(ln net.Listener) error {
 	l := newListener(ln, r)
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { l.sweeper.run(l.closed) })
+	defer sweeping.Wait()
 	defer func() { _ = l.Close() }()
 	r.mu.Lock()
 	r.listener = l

@@ -99,13 +99,18 @@ type listener struct {
 	net.Listener
 	receiver *Receiver
 	refusal  []byte // what a connection too many is told
+	sweeper  *sweeper
 
 	closeOnce sync.Once
 	closed    chan struct{}
 }
 
 func newListener(ln net.Listener, r *Receiver) *listener {
-	return &listener{Listener: ln, receiver: r, refusal: rawAnswer(refusedConnections), closed: make(chan struct{})}
+	s := r.server
+	return &listener{
+		Listener: ln, receiver: r, refusal: rawAnswer(refusedConnections), closed: make(chan struct{}),
+		sweeper: newSweeper(s.ReadTimeout, s.WriteTimeout, s.IdleTimeout),
+	}
 }
 
 // Accept returns the next connection that may be served.
@@ -115,7 +120,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		switch {
 		case err == nil && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
-			return &conn{Conn: c}, nil
+			return l.sweeper.add(c), nil
 		case err == nil:
 			l.refuse(c)
 		case !passing(err):
@@ -178,7 +183,9 @@ func passing(err error) bool {
 // conn is one connection of a client.
 type conn struct {
 	net.Conn
-	linger atomic.Bool // there may be unread bytes: see lingerTime
+	linger      atomic.Bool // there may be unread bytes: see lingerTime
+	read, write deadline
+	sweeper     *sweeper // that keeps them
 }
 
 // Close closes the connection; where its request was refused unread, it first says that
@@ -190,5 +197,6 @@ func (c *conn) Close() error {
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 		}
 	}
+	c.sweeper.remove(c)
 	return c.Conn.Close()
 }
