@@ -12,6 +12,7 @@ import (
 	"github.com/tidegate/tidegate/consumer/internal/group"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
 	"github.com/tidegate/tidegate/internal/process"
+	"github.com/tidegate/tidegate/internal/produce"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -35,6 +36,7 @@ type settings struct {
 	AdminListen string `name:"admin-listen" placeholder:"HOST:PORT" default:"127.0.0.1:9181" help:"Address of /livez, /readyz and /metrics. It has no authentication: not for the internet."`
 
 	kafkaconn.Flags  `embed:"" group:"Kafka"`
+	Produce          produce.Flags `embed:"" group:"Kafka"`
 	process.LogFlags `embed:"" group:"Logs"`
 }
 

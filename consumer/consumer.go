@@ -103,6 +103,7 @@ func (c *consumer) openKafka(context.Context) (err error) {
 	c.p.OnStop("kafka connection", func(context.Context) error { c.conn.Close(); return nil })
 	c.producer, err = produce.New(produce.Options{
 		Conn: c.conn, Log: c.log.Named("produce"), Metrics: c.reg, MetricsPrefix: "tidegate_consumer",
+		Compression: c.set.Produce.Compression,
 	})
 	if err != nil {
 		return err

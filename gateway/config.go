@@ -16,6 +16,7 @@ import (
 	"github.com/tidegate/tidegate/gateway/internal/receive"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
 	"github.com/tidegate/tidegate/internal/process"
+	"github.com/tidegate/tidegate/internal/produce"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -63,8 +64,10 @@ type settings struct {
 	ShutdownDelay time.Duration `name:"shutdown-delay" placeholder:"DURATION" default:"0s" help:"How long to go on taking callbacks after /readyz turned to 503, so that load balancers notice."`
 	DrainTimeout  time.Duration `name:"drain-timeout" placeholder:"DURATION" default:"20s" help:"How long to go on delivering to Kafka after the last answer. What is left stays in the journal."`
 
-	Kafka kafkaconn.Flags  `embed:"" group:"Kafka"`
-	Logs  process.LogFlags `embed:"" group:"Logs"`
+	Kafka   kafkaconn.Flags `embed:"" group:"Kafka"`
+	Produce produce.Flags   `embed:"" group:"Kafka"`
+
+	Logs process.LogFlags `embed:"" group:"Logs"`
 }
 
 // maxBody is the largest --max-body-bytes: an entry of the parked journal has to fit into

@@ -30,6 +30,7 @@ type deliveryOptions struct {
 	parkedDir      string
 	parkedMaxBytes int64 // 0: what the directory remembers
 	kafka          kafkaconn.Flags
+	produce        produce.Flags
 	topics         []string // asked about before their first callback comes
 	log            *zap.Logger
 	metrics        prometheus.Registerer // nil: none
@@ -51,6 +52,7 @@ func openDelivery(p *process.Process, o deliveryOptions) (*delivery, error) {
 	p.OnStop("kafka connection", func(context.Context) error { conn.Close(); return nil })
 	d.producer, err = produce.New(produce.Options{
 		Conn: conn, Log: o.log.Named("produce"), Metrics: o.metrics, MetricsPrefix: "tidegate_gateway",
+		Compression: o.produce.Compression,
 	})
 	if err != nil {
 		return nil, err

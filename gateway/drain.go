@@ -13,6 +13,7 @@ import (
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
 	"github.com/tidegate/tidegate/internal/process"
+	"github.com/tidegate/tidegate/internal/produce"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -28,6 +29,7 @@ type drainCommand struct {
 	journalFlags `embed:""`
 	Timeout      time.Duration    `name:"timeout" env:"-" placeholder:"DURATION" default:"0s" help:"Give up after this time, with exit status 1. 0: never."`
 	Kafka        kafkaconn.Flags  `embed:"" group:"Kafka"`
+	Produce      produce.Flags    `embed:"" group:"Kafka"`
 	Logs         process.LogFlags `embed:"" group:"Logs"`
 }
 
@@ -92,6 +94,7 @@ func (c *drainCommand) options(log *zap.Logger) deliveryOptions {
 		journal:   journal.Options{Dir: c.JournalDir, Retain: -1, MaxPayload: maxBody + payloadRoom},
 		parkedDir: c.parkedDir(),
 		kafka:     c.Kafka,
+		produce:   c.Produce,
 		topics:    []string{schema.NewTopics(c.Kafka.TopicPrefix).AlarmsRaw},
 		log:       log,
 	}

@@ -110,7 +110,7 @@ func (g *gateway) openDelivery() (err error) {
 			AckDeadline: g.set.AckDeadline, MaxPayload: g.set.maxPayload(),
 		},
 		parkedDir: g.set.parkedDir(), parkedMaxBytes: int64(g.set.ParkedMaxBytes),
-		kafka: g.set.Kafka, topics: g.routes.Get().Topics(), log: g.log, metrics: g.reg,
+		kafka: g.set.Kafka, produce: g.set.Produce, topics: g.routes.Get().Topics(), log: g.log, metrics: g.reg,
 	})
 	if err != nil {
 		return err

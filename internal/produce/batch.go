@@ -1,6 +1,7 @@
 package produce
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
@@ -20,7 +21,7 @@ import (
 //	12 partition leader epoch     int32   -1: the broker assigns
 //	16 magic                      int8    2
 //	17 crc                        uint32  CRC-32C of all after this field
-//	21 attributes                 int16   0: not compressed, create time, no transaction
+//	21 attributes                 int16   the compression; create time, no transaction
 //	23 last offset delta          int32   records - 1
 //	27 first timestamp            int64   ms
 //	35 max timestamp              int64   ms
@@ -28,7 +29,7 @@ import (
 //	51 producer epoch             int16
 //	53 base sequence              int32
 //	57 records                    int32   their number
-//	61 record ...
+//	61 record ...                         compressed as one, where they are
 //
 // A record is: length (varint), attributes (int8, 0), timestamp delta (varint, 0), offset
 // delta (varint), key (varint length, -1 for null, and bytes), value (the same), number of
@@ -63,6 +64,10 @@ type batch struct {
 	tags   []uint64 // what the owner calls the records, one each
 	sealed bool     // the header is complete: producer id, sequence, timestamp, crc
 	stamp  time.Time
+
+	wire   []byte       // what is sent, see pack; nil: not decided yet
+	codec  Compression  // of wire's records
+	packed bytes.Buffer // memory of a compressed wire
 }
 
 // add appends one record. The slices are copied. It allocates only when buf or tags have to
@@ -123,20 +128,25 @@ func sizeVarint(x int64) int {
 	return (bits.Len64(zigzag|1) + 6) / 7
 }
 
-// size returns the batch's bytes as a broker counts them against max.message.bytes.
+// size returns the batch's bytes, uncompressed: a broker counts no more against
+// max.message.bytes.
 func (b *batch) size() int { return max(0, len(b.buf)-sizePrefix) }
 
-// seal completes the header, after which buf is what kafka-go's reader wants. The batch may be
-// sealed again, with another producer id, sequence or time: its records stay as they are.
+// seal completes the header, after which wire is what kafka-go's reader wants; a batch that was
+// not packed goes as it is. The batch may be sealed again, with another producer id, sequence
+// or time: its records stay as they are.
 func (b *batch) seal(id int64, epoch int16, sequence int32, now time.Time) {
-	be, buf := binary.BigEndian, b.buf
+	if b.wire == nil {
+		b.pack(NoCompression)
+	}
+	be, buf := binary.BigEndian, b.wire
 	count := uint32(len(b.tags))
-	be.PutUint32(buf, uint32(b.size()))
+	be.PutUint32(buf, uint32(len(buf)-sizePrefix))
 	be.PutUint64(buf[sizePrefix:], 0)
 	be.PutUint32(buf[offsetLength:], uint32(len(buf)-offsetEpoch))
 	be.PutUint32(buf[offsetEpoch:], ^uint32(0))
 	buf[offsetMagic] = 2
-	be.PutUint16(buf[offsetAttrs:], 0)
+	be.PutUint16(buf[offsetAttrs:], uint16(b.codec))
 	be.PutUint32(buf[offsetLastDelta:], count-1)
 	be.PutUint64(buf[offsetFirstTime:], uint64(now.UnixMilli()))
 	be.PutUint64(buf[offsetMaxTime:], uint64(now.UnixMilli()))
@@ -175,6 +185,7 @@ func (b *batch) pick(keep func(i int) bool) *batch {
 // reset empties b and keeps its memory, unless one large record made that larger than keep.
 func (b *batch) reset(keep int) {
 	b.buf, b.tags, b.sealed = b.buf[:0], b.tags[:0], false
+	b.unpacked(keep)
 	if cap(b.buf) > keep {
 		b.buf = nil
 	}

@@ -23,6 +23,8 @@ type Options struct {
 	Linger          time.Duration // least time between two requests of a lane whose batch is not nearly full; 5 ms
 	TopicGrace      time.Duration // how long a topic has to be missing or closed before it counts as that; 3 s
 
+	Compression Compression // of batches that it makes shorter; none
+
 	now func() time.Time // tests
 }
 

@@ -187,6 +187,9 @@ func (l *Lane) attempt(ctx context.Context, b *batch) (verdict, error) {
 		l.id, l.epoch, l.sequence = id, epoch, 0
 		b.sealed = false
 	}
+	if b.wire == nil {
+		b.pack(l.p.o.Compression)
+	}
 	if now := l.p.o.now(); !b.sealed || now.Sub(b.stamp) > restampAfter {
 		b.seal(l.id, l.epoch, l.sequence, now)
 	}
@@ -197,7 +200,7 @@ func (l *Lane) attempt(ctx context.Context, b *batch) (verdict, error) {
 func (l *Lane) request(ctx context.Context, b *batch) (verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.p.o.RequestTimeout)
 	defer cancel()
-	body := &bodyReader{body: b.buf}
+	body := &bodyReader{body: b.wire}
 	// From here on nobody reads b, though kafka-go's goroutine may outlive the call.
 	defer body.close()
 	res, err := l.p.o.Conn.Client().RawProduce(ctx, &kafka.RawProduceRequest{
