@@ -74,6 +74,7 @@ type Forwarder struct {
 	pass    pass
 	settled journal.LSN // what the last checkpoint said
 	park    parking
+	pace    pace
 	dirty   []*lane
 	fatal   error     // ends Run
 	now     time.Time // of this turn

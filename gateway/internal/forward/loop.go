@@ -74,6 +74,9 @@ func (f *Forwarder) turn() {
 func (f *Forwarder) await(ctx context.Context, ev events, tick <-chan time.Time) {
 	var alarm <-chan time.Time // nil: never
 	switch {
+	case f.pace.spent(time.Now()):
+		f.alarm.Reset(paceRest)
+		alarm = f.alarm.C
 	case f.live.full || f.pass.full:
 		f.alarm.Reset(holdFor)
 		alarm = f.alarm.C
@@ -100,6 +103,11 @@ func (f *Forwarder) await(ctx context.Context, ev events, tick <-chan time.Time)
 func (f *Forwarder) tick() {
 	f.now = time.Now()
 	f.live.failed, f.pass.failed, f.park.stuck = false, false, false
+	if f.now.Sub(f.pace.looked) >= paceEvery {
+		s := f.journal.Stats()
+		f.pace.adjust(f.now, f.behind(s), s.Appended, f.journal.SyncTimes())
+		f.metrics.catchUp.Set(f.pace.limit())
+	}
 	if f.parkedFull.Load() && f.park.settled > f.park.fullAt {
 		f.setParkedFull(false) // something went out: there may be room; the next append says
 	}

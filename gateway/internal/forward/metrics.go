@@ -8,6 +8,7 @@ type metrics struct {
 	delivered *prometheus.CounterVec // by topic
 	refused   *prometheus.CounterVec // by topic
 	delay     prometheus.Histogram
+	catchUp   prometheus.Gauge
 }
 
 // newMetrics registers the forwarder's metrics with reg, nil leaves them unregistered. up says
@@ -33,8 +34,12 @@ func newMetrics(reg prometheus.Registerer, up func() bool) *metrics {
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200},
 		}),
 	}
+	m.catchUp = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: prefix + "catch_up_limit_entries",
+		Help: "Entries a second to which catching up is held for the sake of the syncs; 0: nothing to catch up, no limit.",
+	})
 	if reg != nil {
-		reg.MustRegister(m.parked, m.delivered, m.refused, m.delay, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		reg.MustRegister(m.parked, m.delivered, m.refused, m.delay, m.catchUp, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: prefix + "kafka_up",
 			Help: "1 while Kafka answers well, else 0.",
 		}, func() float64 {

@@ -85,6 +85,7 @@ func (f *Forwarder) add(l *lane, o *offered, tag uint64) reply {
 		return wait
 	}
 	l.inflight++
+	f.pace.took()
 	if !l.dirty {
 		l.dirty = true
 		f.dirty = append(f.dirty, l)

@@ -56,7 +56,7 @@ func (h *hand) patient(now time.Time) bool {
 func (f *Forwarder) readLive(n int) bool {
 	moved := false
 	for range n {
-		if f.fatal != nil || f.resting() || !f.pick(&f.live) {
+		if f.fatal != nil || f.pace.spent(f.now) || f.resting() || !f.pick(&f.live) {
 			break
 		}
 		o := &f.live.held
@@ -112,7 +112,7 @@ func (f *Forwarder) catchUp(n int) bool {
 	}
 	moved := false
 	for range n {
-		if f.fatal != nil {
+		if f.fatal != nil || f.pace.spent(f.now) {
 			return moved
 		}
 		if f.pass.lsn >= f.liveLSN || !f.anyInPass() {

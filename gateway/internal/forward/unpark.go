@@ -62,7 +62,7 @@ func (f *Forwarder) empties(s *stash, until journal.LSN, n int) bool {
 	}
 	moved := false
 	for range n {
-		if f.fatal != nil || s.next > until || !f.pickParked(s) {
+		if f.fatal != nil || f.pace.spent(f.now) || s.next > until || !f.pickParked(s) {
 			return moved
 		}
 		if s.held.lsn > until {

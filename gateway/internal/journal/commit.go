@@ -121,7 +121,9 @@ func (j *Journal) writeSync(a *segment, p []byte, off int64) error {
 	if err := a.file.Fdatasync(); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	j.metrics.syncSeconds.Observe(time.Since(start).Seconds())
+	now := time.Now()
+	j.metrics.syncSeconds.Observe(now.Sub(start).Seconds())
+	j.syncTimes.note(now, now.Sub(start))
 	return nil
 }
 

@@ -53,6 +53,7 @@ type Journal struct {
 	writeErr    atomic.Pointer[error] // why nothing can be written; nil: it can
 	ring        *ring
 	settlements settlements
+	syncTimes   syncTimes
 	marks       marks
 	subscribers atomic.Pointer[[]chan struct{}]
 
