@@ -49,7 +49,7 @@ func TestForeignReaders(t *testing.T) {
 		checkShown(t, see(t, command, kcatJSON, events), events)
 	})
 	for _, topic := range []string{topics.AlarmsRaw, topics.AlarmsDLQ} {
-		t.Run("kcat, bytes of "+topic, func(t *testing.T) { // which the reader may not read
+		t.Run("kcat, bytes of "+topic, func(t *testing.T) { // admin: the reader may not read it
 			command := s.kcat(t, "admin", "-C", "-e", "-o", since, "-t", topic, "-f", `%p %o %T %K %S %h\x1e%k%s\n`)
 			shown := see(t, command, kcatBytes, s.records(topic))
 			for _, b := range bodies {
@@ -62,6 +62,18 @@ func TestForeignReaders(t *testing.T) {
 			}
 		})
 	}
+	t.Run("kcat may not read raw records as reader", func(t *testing.T) {
+		if os.Getenv("TIDEGATE_TEST_KAFKA_SECRETS") == "" {
+			t.Skip("a Kafka without users")
+		}
+		command := s.kcat(t, "reader", "-C", "-e", "-o", since, "-t", topics.AlarmsRaw)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "authorization failed") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
 	t.Run("Java console producer's partitions", func(t *testing.T) {
 		command := s.javaTool(t, "org.apache.kafka.tools.ConsoleProducer", "admin")
 		s.checkPartitions(t, append(command, "--topic", topics.CallbacksRaw, "--reader-property", "parse.key=true"), events)
