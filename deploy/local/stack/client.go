@@ -86,8 +86,8 @@ func mechanism(f kafkaconn.Flags) (sasl.Mechanism, error) {
 	return nil, errors.New("--kafka-sasl: want plain, scram-sha-256 or scram-sha-512")
 }
 
-// kafkaFlags returns f as the flags of a binary.
-func kafkaFlags(f kafkaconn.Flags) []string {
+// KafkaFlags returns f as the flags of a binary, sorted.
+func KafkaFlags(f kafkaconn.Flags) []string {
 	flags := []string{"--brokers=" + strings.Join(f.Brokers, ",")}
 	for name, value := range map[string]string{
 		"topic-prefix": f.TopicPrefix, "kafka-tls-ca": f.TLSCA, "kafka-tls-cert": f.TLSCert, "kafka-tls-key": f.TLSKey,
