@@ -51,7 +51,7 @@ func newScene(t *testing.T, signed int, change func(*stack.Options)) *scene {
 	bin(t, "load")
 	folder := t.TempDir()
 	s := &scene{t: t, appsFile: filepath.Join(folder, "apps.yaml")}
-	text := "defaults: {rate_limit: {per_second: 100000, burst: 100000}}\napps:\n"
+	text := "defaults: {rate_limit: {per_second: 100000, burst: 100000}, alarm_rate_limit: {per_second: 100000, burst: 100000}}\napps:\n"
 	first := nextApp.Add(int64(signed)+1) - int64(signed) - 1
 	for i := range int64(signed) + 1 {
 		s.apps = append(s.apps, first+i)

@@ -24,7 +24,6 @@ type Receiver struct {
 	gateway       []byte
 	acceptUnknown bool
 	window        time.Duration
-	alarmRate     apps.RateLimit
 	topicFull     func(string) bool
 	clock         func() time.Time // nil: fasthttp's
 	started       time.Time        // zero of the buckets' clock
@@ -56,7 +55,6 @@ func New(o Options) (*Receiver, error) {
 		gateway:        []byte(o.GatewayName),
 		acceptUnknown:  o.AcceptUnknown,
 		window:         o.RequestTimeWindow,
-		alarmRate:      o.AlarmRate,
 		topicFull:      o.TopicFull,
 		clock:          o.Now,
 		started:        time.Now(),
