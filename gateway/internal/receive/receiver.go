@@ -125,10 +125,12 @@ func (r *Receiver) Serve(ln net.Listener) error {
 // being taken. It is for the time between readiness false and Shutdown.
 func (r *Receiver) Leave() { r.leaving.Store(true) }
 
-// Shutdown refuses new requests (503 draining), closes the listener and idle connections,
-// and waits until everything in flight is answered, or until ctx ends, which is its error.
-// What was appended stays appended either way.
+// Shutdown refuses new requests (503 draining), closes the listener, and waits until
+// everything in flight is answered, or until ctx ends, which is its error. Idle connections
+// are closed when half a second has brought no request: what was sent before the listener
+// closed is answered. What was appended stays appended either way.
 func (r *Receiver) Shutdown(ctx context.Context) error {
+	r.Leave()
 	r.draining.Store(true)
 	r.mu.Lock()
 	l := r.listener
@@ -137,6 +139,10 @@ func (r *Receiver) Shutdown(ctx context.Context) error {
 		// Ours before fasthttp's: that does not know a listener whose Serve has only begun.
 		if err := l.Close(); err != nil {
 			r.log.Warn("listener was not closed cleanly", zap.Error(err))
+		}
+		select {
+		case <-l.conns.leave(time.Now().Add(lastWord)):
+		case <-ctx.Done(): // which fasthttp says
 		}
 	}
 	if err := r.server.ShutdownWithContext(ctx); err != nil {
