@@ -156,10 +156,10 @@ func (r *run) entries() []ledger.Entry {
 // progress waits until the run's ledger has n requests more than at the call.
 func (r *run) progress(n int) { r.scene.t.Helper(); r.wait(n, "\n") }
 
-// timeouts waits until the run's ledger has n more requests that were given up.
-func (r *run) timeouts(n int) {
+// failures waits until the run's ledger has n more requests that failed so.
+func (r *run) failures(n int, kind ledger.Failure) {
 	r.scene.t.Helper()
-	r.wait(n, `"failure":"`+string(ledger.FailureTimeout)+`"`)
+	r.wait(n, `"failure":"`+string(kind)+`"`)
 }
 
 // wait waits until mark stands n times more in the ledger than at the call.
