@@ -2,11 +2,9 @@ package receive
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +23,10 @@ const (
 	// connection, and with it the answer.
 	lingerTime  = time.Second
 	lingerBytes = 4 << 20
+
+	// lastWord is for how long after the listener was closed a connection may still bring a
+	// request, which was on its way: the longest round trip that is to be expected.
+	lastWord = 500 * time.Millisecond
 
 	// Pause after an accept that failed for want of files or memory.
 	minAcceptPause = 5 * time.Millisecond
@@ -50,7 +52,7 @@ func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 		// No Server header. Date stays: RFC 9110, 6.6.1, asks for it, and fasthttp
 		// formats it once a second.
 		NoDefaultServerHeader: true,
-		CloseOnShutdown:       true,
+		ConnState:             connState(o.ReadTimeout),
 		SecureErrorLogMessage: true,
 		Logger:                serverLog{r.log},
 	}
@@ -60,6 +62,9 @@ func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 // connection is closed after it.
 func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	f := refusalOf(err)
+	if f == refusedTimeout && r.draining.Load() {
+		f = refusedDraining // a connection that was silent until its last word was due
+	}
 	if conn, ok := ctx.Conn().(*conn); ok && f != refusedTimeout {
 		conn.linger.Store(true)
 	}
@@ -99,13 +104,14 @@ type listener struct {
 	net.Listener
 	receiver *Receiver
 	refusal  []byte // what a connection too many is told
+	conns    *connections
 
 	closeOnce sync.Once
 	closed    chan struct{}
 }
 
 func newListener(ln net.Listener, r *Receiver) *listener {
-	return &listener{Listener: ln, receiver: r, refusal: rawAnswer(refusedConnections), closed: make(chan struct{})}
+	return &listener{Listener: ln, receiver: r, refusal: rawAnswer(refusedConnections), conns: newConnections(), closed: make(chan struct{})}
 }
 
 // Accept returns the next connection that may be served.
@@ -115,7 +121,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		switch {
 		case err == nil && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
-			return &conn{Conn: c}, nil
+			return l.conns.add(c), nil
 		case err == nil:
 			l.refuse(c)
 		case !passing(err):
@@ -173,22 +179,4 @@ func passing(err error) bool {
 		}
 	}
 	return false
-}
-
-// conn is one connection of a client.
-type conn struct {
-	net.Conn
-	linger atomic.Bool // there may be unread bytes: see lingerTime
-}
-
-// Close closes the connection; where its request was refused unread, it first says that
-// there will be no more and reads on for a bounded while. It is called by the connection's
-// own goroutine, or for idle connections, which do not linger.
-func (c *conn) Close() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
-		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
-		}
-	}
-	return c.Conn.Close()
 }
