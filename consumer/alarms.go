@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/tidegate/tidegate/consumer/internal/store"
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -28,23 +29,23 @@ type savedAlarm struct {
 
 // Run opens the store for reading, which needs no lock and works beside a live consumer,
 // and prints as it reads. A store that does not exist yet has no alarms.
-func (c *alarmsCommand) Run(con *console) error {
+func (c *alarmsCommand) Run(con *process.Console) error {
 	switch {
 	case c.Limit < 0:
 		return fmt.Errorf("--limit: want 0 or more, have %d", c.Limit)
 	case c.App < 0 || c.App > schema.MaxAppID:
 		return fmt.Errorf("--app: want an SdkAppid, have %d", c.App)
 	}
-	s, err := store.Open(con.ctx, c.Store, store.Options{ReadOnly: true})
+	s, err := store.Open(con.Context, c.Store, store.Options{ReadOnly: true})
 	switch {
 	case errors.Is(err, store.ErrMissing):
-		fmt.Fprintf(con.stderr, "consumer: %v: no consumer has run with this --store\n", err)
-		return c.print(con.stdout, func(func(store.Alarm, error) bool) {})
+		fmt.Fprintf(con.Stderr, "consumer: %v: no consumer has run with this --store\n", err)
+		return c.print(con.Stdout, func(func(store.Alarm, error) bool) {})
 	case err != nil:
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	return c.print(con.stdout, s.Alarms(con.ctx, store.AlarmFilter{AppID: c.App, Limit: c.Limit}))
+	return c.print(con.Stdout, s.Alarms(con.Context, store.AlarmFilter{AppID: c.App, Limit: c.Limit}))
 }
 
 func (c *alarmsCommand) print(w io.Writer, alarms iter.Seq2[store.Alarm, error]) error {

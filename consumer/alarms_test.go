@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tidegate/tidegate/consumer/internal/store"
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -114,7 +115,7 @@ func TestNothingSavedYet(t *testing.T) {
 			var out, errs bytes.Buffer
 			path := filepath.Join(t.TempDir(), "none.db")
 			status := execute(t.Context(), append([]string{"alarms", "--store", "sqlite:" + path}, test.args...), &out, &errs)
-			if status != exitOK || out.String() != test.want || !strings.Contains(errs.String(), "no consumer has run") {
+			if status != process.ExitOK || out.String() != test.want || !strings.Contains(errs.String(), "no consumer has run") {
 				t.Errorf("status %d: %q %q", status, out.String(), errs.String())
 			}
 		})
@@ -127,7 +128,7 @@ func TestNothingSavedYet(t *testing.T) {
 			defer s.Close() // beside what writes
 			var out, errs bytes.Buffer
 			status := execute(t.Context(), append([]string{"alarms", "--store", url}, test.args...), &out, &errs)
-			if status != exitOK || out.String() != test.want || errs.Len() != 0 {
+			if status != process.ExitOK || out.String() != test.want || errs.Len() != 0 {
 				t.Errorf("status %d: %q %q", status, out.String(), errs.String())
 			}
 		})
@@ -140,10 +141,10 @@ func TestAlarmsRefuses(t *testing.T) {
 		status int
 		want   string
 	}{
-		{[]string{"--limit=-1"}, exitFailed, "--limit: want 0 or more"},
-		{[]string{"--app=-5"}, exitFailed, "--app: want an SdkAppid"},
-		{[]string{"--format", "xml"}, exitUsage, "--format"},
-		{[]string{"--store", "nowhere"}, exitFailed, "sqlite:PATH"},
+		{[]string{"--limit=-1"}, process.ExitFailed, "--limit: want 0 or more"},
+		{[]string{"--app=-5"}, process.ExitFailed, "--app: want an SdkAppid"},
+		{[]string{"--format", "xml"}, process.ExitUsage, "--format"},
+		{[]string{"--store", "nowhere"}, process.ExitFailed, "sqlite:PATH"},
 	} {
 		var out bytes.Buffer
 		if status := execute(t.Context(), append([]string{"alarms"}, test.args...), &out, &out); status != test.status || !strings.Contains(out.String(), test.want) {

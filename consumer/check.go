@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/consumer/internal/group"
 	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/internal/reload"
 )
 
@@ -25,32 +24,11 @@ type checkCommand struct {
 	Offline  bool `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no store. For CI."`
 }
 
-// findings are the lines that check prints, in the order in which it looks.
-type findings struct {
-	out    io.Writer
-	errors int
-}
-
-func (f *findings) ok(format string, args ...any)   { f.line("ok", format, args...) }
-func (f *findings) note(format string, args ...any) { f.line("note", format, args...) }
-func (f *findings) warn(format string, args ...any) { f.line("warning", format, args...) }
-
-func (f *findings) fail(format string, args ...any) {
-	f.errors++
-	f.line("error", format, args...)
-}
-
-// line prints one finding as one line, whatever is in it.
-func (f *findings) line(level, format string, args ...any) {
-	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
-	fmt.Fprintf(f.out, "%-8s %s\n", level+":", text)
-}
-
 // Run prints one line per finding: ok, note, warning or error. It changes nothing, does not
-// join the group, and may run beside a live consumer. errFound: there was an error.
-func (c *checkCommand) Run(con *console) error {
-	f := &findings{out: con.stdout}
-	ctx, cancel := context.WithTimeout(con.ctx, checkTimeout)
+// join the group, and may run beside a live consumer. ErrFound: there was an error.
+func (c *checkCommand) Run(con *process.Console) error {
+	f := process.NewFindings(con.Stdout)
+	ctx, cancel := context.WithTimeout(con.Context, checkTimeout)
 	defer cancel()
 	c.checkSettings(f)
 	c.checkApps(f)
@@ -58,65 +36,63 @@ func (c *checkCommand) Run(con *console) error {
 		c.checkStore(ctx, f)
 		c.checkKafka(ctx, f)
 	}
-	if f.errors > 0 {
-		fmt.Fprintf(con.stdout, "%d errors\n", f.errors)
-		return errFound
+	if f.Errors() > 0 {
+		fmt.Fprintf(con.Stdout, "%d errors\n", f.Errors())
+		return process.ErrFound
 	}
-	fmt.Fprintln(con.stdout, "no errors")
+	fmt.Fprintln(con.Stdout, "no errors")
 	return nil
 }
 
-func (c *checkCommand) checkSettings(f *findings) {
-	before := f.errors
+func (c *checkCommand) checkSettings(f *process.Findings) {
+	before := f.Errors()
 	for _, err := range c.wrong(!c.Offline) {
-		f.fail("%v", err)
+		f.Fail("%v", err)
 	}
 	if c.Offline && errors.Is(c.Check(), kafkaconn.ErrNoBrokers) {
-		f.note("--brokers: not given, which the consumer needs")
+		f.Note("--brokers: not given, which the consumer needs")
 	}
 	if c.RetentionDays == 0 {
-		f.note("--retention-days: 0, so rows are kept for ever")
+		f.Note("--retention-days: 0, so rows are kept for ever")
 	}
-	if f.errors == before {
-		f.ok("settings")
+	if f.Errors() == before {
+		f.OK("settings")
 	}
 }
 
 // checkApps reads the apps file as a start does, where an unknown key is an error too.
-func (c *checkCommand) checkApps(f *findings) {
+func (c *checkCommand) checkApps(f *process.Findings) {
 	file, err := reload.Open("apps", c.Apps, apps.Parser(apps.Options{}), reload.Options{})
 	if err != nil {
-		for line := range strings.Lines(err.Error()) {
-			f.fail("%s", strings.TrimRight(line, "\n"))
-		}
+		f.FailEach(err)
 		return
 	}
 	if file.Get().Len() == 0 {
-		f.warn("%s: no app is listed, so every alarm is of an app that is not registered", c.Apps)
+		f.Warn("%s: no app is listed, so every alarm is of an app that is not registered", c.Apps)
 	}
-	f.ok("%s: %d apps", c.Apps, file.Get().Len())
+	f.OK("%s: %d apps", c.Apps, file.Get().Len())
 }
 
 // checkStore opens the store for reading, which changes nothing in it.
-func (c *checkCommand) checkStore(ctx context.Context, f *findings) {
+func (c *checkCommand) checkStore(ctx context.Context, f *process.Findings) {
 	s, err := store.Open(ctx, c.Store, store.Options{ReadOnly: true})
 	switch {
 	case errors.Is(err, store.ErrMissing):
-		f.note("--store: %s does not exist yet: the first start makes it", c.Store)
+		f.Note("--store: %s does not exist yet: the first start makes it", c.Store)
 		return
 	case err != nil:
-		f.fail("--store: %v", err)
+		f.Fail("--store: %v", err)
 		return
 	}
 	defer func() { _ = s.Close() }()
 	if err := s.Ping(ctx); err != nil {
-		f.fail("--store: %s does not answer: %v", c.Store, err)
+		f.Fail("--store: %s does not answer: %v", c.Store, err)
 		return
 	}
 	if s.Single() {
-		f.note("--store: %s is for one consumer, which has all partitions", c.Store)
+		f.Note("--store: %s is for one consumer, which has all partitions", c.Store)
 	}
-	f.ok("--store: %s", c.Store)
+	f.OK("--store: %s", c.Store)
 }
 
 // cluster is what check asks; *kafkaconn.Conn is one.
@@ -126,58 +102,55 @@ type cluster interface {
 }
 
 // checkKafka asks the cluster for the topics, for a producer id, and where the group stands.
-func (c *checkCommand) checkKafka(ctx context.Context, f *findings) {
+func (c *checkCommand) checkKafka(ctx context.Context, f *process.Findings) {
 	if c.Check() != nil {
 		return // said already
 	}
 	conn, err := kafkaconn.Open(c.Flags, clientID)
 	if err != nil {
-		f.fail("%v", err)
+		f.Fail("%v", err)
 		return
 	}
 	defer conn.Close()
 	if !c.checkTopics(ctx, f, conn) {
 		return
 	}
-	if err := askProducerID(ctx, conn); err != nil {
-		f.fail("kafka: %v: the consumer writes as an idempotent producer; does its user have that right?", err)
+	if err := kafkaconn.AskProducerID(ctx, conn); err != nil {
+		f.Fail("kafka: %v: the consumer writes as an idempotent producer; does its user have that right?", err)
 	} else {
-		f.ok("kafka: the cluster answers and gives out producer ids")
+		f.OK("kafka: the cluster answers and gives out producer ids")
 	}
 	standing, err := group.Look(ctx, group.Options{Conn: conn, Group: c.Group, Topic: c.topics().AlarmsRaw})
 	switch {
 	case err != nil:
-		f.fail("group %s: %v", c.Group, err)
+		f.Fail("group %s: %v", c.Group, err)
 	case standing.Committed == 0:
-		f.ok("group %s: reachable and new: it begins at the %s of %d records", c.Group, c.Start, standing.Behind)
+		f.OK("group %s: reachable and new: it begins at the %s of %d records", c.Group, c.Start, standing.Behind)
 	default:
-		f.ok("group %s: reachable, offsets in %d of %d partitions, %d records behind", c.Group, standing.Committed, standing.Partitions, standing.Behind)
+		f.OK("group %s: reachable, offsets in %d of %d partitions, %d records behind", c.Group, standing.Committed, standing.Partitions, standing.Behind)
 	}
 }
 
 // Settings of topics that check warns about.
 const (
-	wantMinISR       = 2
-	wantReplication  = 3
 	wantRecordBytes  = 1_000_000 // of a dead letter; see pipeline.Options.MaxRecordBytes
-	retryPause       = 200 * time.Millisecond
 	makeTopicsAdvice = "make it with deploy/kafka/topics.sh, or give this user the right to it"
 )
 
 // checkTopics looks at the topics that the consumer reads and writes. False: the group's
 // topic is not there, or nothing answers.
-func (c *checkCommand) checkTopics(ctx context.Context, f *findings, conn cluster) bool {
+func (c *checkCommand) checkTopics(ctx context.Context, f *process.Findings, conn cluster) bool {
 	t := c.topics()
 	infos, err := conn.Topics(ctx, t.AlarmsRaw, t.Alarms, t.AlarmsDLQ)
 	if err != nil {
-		f.fail("kafka: %v", err)
+		f.Fail("kafka: %v", err)
 		return false
 	}
 	there := true
 	for i := range infos {
 		info := &infos[i]
 		if info.Err != nil {
-			f.fail("topic %s: %v; %s. Until then the consumer waits", info.Name, info.Err, makeTopicsAdvice)
+			f.Fail("topic %s: %v; %s. Until then the consumer waits", info.Name, info.Err, makeTopicsAdvice)
 			there = there && info.Name != t.AlarmsRaw
 			continue
 		}
@@ -186,34 +159,17 @@ func (c *checkCommand) checkTopics(ctx context.Context, f *findings, conn cluste
 	return there
 }
 
-func checkTopic(f *findings, t *kafkaconn.TopicInfo, deadLetters bool) {
-	if t.Replication < wantReplication {
-		f.warn("topic %s: replication is %d: with less than %d, losing brokers can lose records", t.Name, t.Replication, wantReplication)
+func checkTopic(f *process.Findings, t *kafkaconn.TopicInfo, deadLetters bool) {
+	if t.Replication < kafkaconn.SafeReplication {
+		f.Warn("topic %s: replication is %d: with less than %d, losing brokers can lose records", t.Name, t.Replication, kafkaconn.SafeReplication)
 	}
 	switch {
 	case t.ConfigErr != nil:
-		f.warn("topic %s: its settings cannot be read, so they were not checked: %v", t.Name, t.ConfigErr)
-	case t.MinISR < wantMinISR:
-		f.warn("topic %s: min.insync.replicas is %d: with less than %d, one broker's disk is all that an acknowledged record is on", t.Name, t.MinISR, wantMinISR)
+		f.Warn("topic %s: its settings cannot be read, so they were not checked: %v", t.Name, t.ConfigErr)
+	case t.MinISR < kafkaconn.SafeMinISR:
+		f.Warn("topic %s: min.insync.replicas is %d: with less than %d, one broker's disk is all that an acknowledged record is on", t.Name, t.MinISR, kafkaconn.SafeMinISR)
 	case deadLetters && t.MaxMessageBytes < wantRecordBytes:
-		f.warn("topic %s: max.message.bytes is %d: dead letters above it keep their bytes in the store only", t.Name, t.MaxMessageBytes)
+		f.Warn("topic %s: max.message.bytes is %d: dead letters above it keep their bytes in the store only", t.Name, t.MaxMessageBytes)
 	}
-	f.ok("topic %s: %d partitions, replication %d", t.Name, t.Partitions, t.Replication)
-}
-
-// askProducerID asks until the answer is one that stays: a young cluster refuses for
-// seconds.
-func askProducerID(ctx context.Context, conn cluster) error {
-	for {
-		_, _, err := conn.InitProducerID(ctx)
-		var passing interface{ Temporary() bool }
-		if err == nil || !errors.As(err, &passing) || !passing.Temporary() {
-			return err
-		}
-		select {
-		case <-time.After(retryPause):
-		case <-ctx.Done():
-			return err
-		}
-	}
+	f.OK("topic %s: %d partitions, replication %d", t.Name, t.Partitions, t.Replication)
 }

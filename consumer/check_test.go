@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tidegate/tidegate/internal/kafkaconn"
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -32,7 +33,7 @@ func TestCheck(t *testing.T) {
 		status  int
 		want    []string // stands in the output; with a leading ! does not
 	}{
-		{"all is well", []kfake.Opt{allTopics()}, nil, nil, exitOK, []string{
+		{"all is well", []kfake.Opt{allTopics()}, nil, nil, process.ExitOK, []string{
 			"ok:      settings", "1 apps", "does not exist yet: the first start makes it", "topic im.alarms.dlq: 3 partitions",
 			"gives out producer ids", "group tidegate: reachable and new: it begins at the earliest of 0 records", "replication is 1", "no errors", "!NOT_SET_HERE",
 		}},
@@ -43,36 +44,36 @@ func TestCheck(t *testing.T) {
 			eventually(b.t, "the commit", func() bool { return len(b.kafka.GroupInfo("tidegate").Commits) == 1 })
 			_ = r.end()
 			b.produce("im.alarms.raw", 1, alarm(8001))
-		}, nil, exitOK, []string{"ok:      --store", "is for one consumer", "offsets in 1 of 3 partitions, 1 records behind"}},
-		{"no topic", nil, nil, nil, exitFailed, []string{"topic im.alarms.raw", "deploy/kafka/topics.sh", "3 errors", "!group tidegate"}},
-		{"topics to publish to are missing", []kfake.Opt{kfake.SeedTopics(1, "im.alarms.raw")}, nil, nil, exitFailed, []string{"ok:      topic im.alarms.raw", "error:   topic im.alarms:", "error:   topic im.alarms.dlq", "group tidegate: reachable", "2 errors"}},
-		{"Kafka away", nil, func(b *bench) { b.kafka.Close() }, nil, exitFailed, []string{"error:   kafka", "1 errors"}},
+		}, nil, process.ExitOK, []string{"ok:      --store", "is for one consumer", "offsets in 1 of 3 partitions, 1 records behind"}},
+		{"no topic", nil, nil, nil, process.ExitFailed, []string{"topic im.alarms.raw", "deploy/kafka/topics.sh", "3 errors", "!group tidegate"}},
+		{"topics to publish to are missing", []kfake.Opt{kfake.SeedTopics(1, "im.alarms.raw")}, nil, nil, process.ExitFailed, []string{"ok:      topic im.alarms.raw", "error:   topic im.alarms:", "error:   topic im.alarms.dlq", "group tidegate: reachable", "2 errors"}},
+		{"Kafka away", nil, func(b *bench) { b.kafka.Close() }, nil, process.ExitFailed, []string{"error:   kafka", "1 errors"}},
 		{"no right to produce", []kfake.Opt{allTopics()}, func(b *bench) {
 			b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.ClusterAuthorizationFailed, Count: -1})
-		}, nil, exitFailed, []string{"idempotent producer; does its user have that right"}},
+		}, nil, process.ExitFailed, []string{"idempotent producer; does its user have that right"}},
 		{"young cluster", []kfake.Opt{allTopics()}, func(b *bench) {
 			b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.CoordinatorLoadInProgress, Count: 2})
-		}, nil, exitOK, []string{"gives out producer ids"}},
+		}, nil, process.ExitOK, []string{"gives out producer ids"}},
 		{"group of somebody else", []kfake.Opt{allTopics()}, func(b *bench) {
 			b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "tidegate", Err: kerr.GroupAuthorizationFailed, Count: -1})
-		}, nil, exitFailed, []string{"error:   group tidegate"}},
+		}, nil, process.ExitFailed, []string{"error:   group tidegate"}},
 		{"store of another program", []kfake.Opt{allTopics()}, func(b *bench) {
 			if err := os.WriteFile(strings.TrimPrefix(b.store, "sqlite:"), bytes.Repeat([]byte("not a database. "), 512), 0o600); err != nil {
 				b.t.Fatal(err)
 			}
-		}, nil, exitFailed, []string{"error:   --store"}},
+		}, nil, process.ExitFailed, []string{"error:   --store"}},
 		{"unknown key in the apps file", []kfake.Opt{allTopics()}, func(b *bench) {
 			if err := os.WriteFile(b.apps, []byte("apps:\n  - {sdk_app_id: 1, name: x, colour: red}\n"), 0o600); err != nil {
 				b.t.Fatal(err)
 			}
-		}, nil, exitFailed, []string{"apps.yaml:2:", "colour"}},
+		}, nil, process.ExitFailed, []string{"apps.yaml:2:", "colour"}},
 		{"no apps", []kfake.Opt{allTopics()}, func(b *bench) {
 			if err := os.WriteFile(b.apps, []byte("apps: []\n"), 0o600); err != nil {
 				b.t.Fatal(err)
 			}
-		}, nil, exitOK, []string{"warning:", "no app is listed"}},
-		{"rows kept for ever", []kfake.Opt{allTopics()}, nil, []string{"--retention-days", "0"}, exitOK, []string{"rows are kept for ever"}},
-		{"offline asks nothing", nil, func(b *bench) { b.kafka.Close() }, []string{"--offline"}, exitOK, []string{"ok:      settings", "1 apps", "!--store:", "!kafka", "no errors"}},
+		}, nil, process.ExitOK, []string{"warning:", "no app is listed"}},
+		{"rows kept for ever", []kfake.Opt{allTopics()}, nil, []string{"--retention-days", "0"}, process.ExitOK, []string{"rows are kept for ever"}},
+		{"offline asks nothing", nil, func(b *bench) { b.kafka.Close() }, []string{"--offline"}, process.ExitOK, []string{"ok:      settings", "1 apps", "!--store:", "!kafka", "no errors"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, test.kafka...)
@@ -100,10 +101,10 @@ func TestCheckOfflineNeedsNoBrokers(t *testing.T) {
 	if err := os.WriteFile(apps, []byte(appsYAML), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, out := check(t, "--offline", "--apps", apps); status != exitOK || !strings.Contains(out, "--brokers: not given") {
+	if status, out := check(t, "--offline", "--apps", apps); status != process.ExitOK || !strings.Contains(out, "--brokers: not given") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
-	if status, out := check(t, "--apps", apps); status != exitFailed || !strings.Contains(out, "no brokers") {
+	if status, out := check(t, "--apps", apps); status != process.ExitFailed || !strings.Contains(out, "no brokers") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
 }
@@ -125,7 +126,7 @@ func TestCheckTopicWarns(t *testing.T) {
 			info := good
 			test.change(&info)
 			var out bytes.Buffer
-			checkTopic(&findings{out: &out}, &info, true)
+			checkTopic(process.NewFindings(&out), &info, true)
 			if got := strings.Contains(out.String(), "warning:"); got != (test.want != "") || !strings.Contains(out.String(), test.want) {
 				t.Errorf("got %s", out.String())
 			}

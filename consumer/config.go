@@ -3,10 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/consumer/internal/group"
@@ -52,11 +48,13 @@ func (s *settings) wrong(needBrokers bool) []error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	refuse(!isAddress(s.AdminListen), "--admin-listen: want HOST:PORT or :PORT, have %q", s.AdminListen)
+	refuse(!process.IsAddress(s.AdminListen), "--admin-listen: want HOST:PORT or :PORT, have %q", s.AdminListen)
 	refuse(s.Group == "" || len(s.Group) > maxGroupName, "--group: want 1 to %d bytes, have %d", maxGroupName, len(s.Group))
 	refuse(s.SessionTimeout < minSessionTimeout || s.SessionTimeout > maxSessionTimeout, "--session-timeout: want %s to %s, have %s", minSessionTimeout, maxSessionTimeout, s.SessionTimeout)
 	refuse(s.RetentionDays < 0, "--retention-days: want 0 or more, have %d", s.RetentionDays)
-	refuse(len(s.TopicPrefix) > 200 || !isTopic(s.TopicPrefix), "--topic-prefix: want up to 200 letters, digits, dots, dashes and underscores, have %q", s.TopicPrefix)
+	if err := s.CheckPrefix(); err != nil {
+		errs = append(errs, err)
+	}
 	if err := s.Check(); err != nil && (needBrokers || !errors.Is(err, kafkaconn.ErrNoBrokers)) {
 		errs = append(errs, err)
 	}
@@ -71,26 +69,3 @@ const (
 	minSessionTimeout = 3 * time.Second
 	maxSessionTimeout = 30 * time.Minute
 )
-
-func isAddress(address string) bool {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
-}
-
-func isTopic(name string) bool {
-	return !strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
-	})
-}
-
-// absolute returns path as an absolute one, or as it is when there is no working directory.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
-}

@@ -44,7 +44,7 @@ type consumer struct {
 // reverse: the group is left first, the store is closed when nothing writes any more.
 func open(ctx context.Context, p *process.Process, set *settings, log *zap.Logger) error {
 	c := &consumer{set: set, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
-	log.Info("consumer starting", zap.String("version", process.Version()), zap.String("apps", absolute(set.Apps)),
+	log.Info("consumer starting", zap.String("version", process.Version()), zap.String("apps", process.Absolute(set.Apps)),
 		zap.String("store", set.Store), zap.String("group", set.Group), zap.Strings("brokers", set.Brokers))
 	for _, step := range []func(context.Context) error{c.openAdmin, c.openApps, c.openStore, c.openKafka, c.openGroup} {
 		if err := step(ctx); err != nil {

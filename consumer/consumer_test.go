@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -200,7 +201,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func (b *bench) alarms(more ...string) []savedAlarm {
 	b.t.Helper()
 	var out, errs bytes.Buffer
-	if status := execute(b.t.Context(), append([]string{"alarms", "--store", b.store, "--format", "json"}, more...), &out, &errs); status != exitOK {
+	if status := execute(b.t.Context(), append([]string{"alarms", "--store", b.store, "--format", "json"}, more...), &out, &errs); status != process.ExitOK {
 		b.t.Fatalf("alarms: status %d: %s", status, errs.String())
 	}
 	var all []savedAlarm
@@ -251,7 +252,7 @@ func TestAlarmGoesAllTheWay(t *testing.T) {
 	if status, text := r.get("/readyz?verbose"); status != http.StatusOK || !strings.Contains(text, "3 partitions of im.alarms.raw assigned in group tidegate") {
 		t.Errorf("readyz: %d %s", status, text)
 	}
-	if status := r.end(); status != exitOK {
+	if status := r.end(); status != process.ExitOK {
 		t.Errorf("exit status %d:\n%s", status, r.logs)
 	}
 	if strings.Contains(r.logs.String(), "not JSON") || strings.Contains(r.logs.String(), "NOT_SET_HERE") {
@@ -285,7 +286,7 @@ func TestRestartGoesOnAndRepeatsNothing(t *testing.T) {
 			r := b.run()
 			// A stop between publishing and commit may repeat, byte for byte: not this one.
 			eventually(t, "everything so far", func() bool { return b.committed() == i+1 && b.count("im.alarms") == i+1 })
-			if status := r.end(); status != exitOK {
+			if status := r.end(); status != process.ExitOK {
 				t.Fatalf("exit status %d:\n%s", status, r.logs)
 			}
 		}
@@ -330,7 +331,7 @@ func TestSecondConsumerOfASingleStoreStops(t *testing.T) {
 	other := *b
 	other.store = "sqlite:" + filepath.Join(t.TempDir(), "other.db")
 	second := other.run("--session-timeout=4s")
-	if status := second.wait(); status != exitFailed {
+	if status := second.wait(); status != process.ExitFailed {
 		t.Errorf("exit status %d", status)
 	}
 	if !strings.Contains(second.logs.String(), "is for one consumer that has all partitions") || !strings.Contains(second.logs.String(), "PostgreSQL") {
@@ -349,7 +350,7 @@ func TestKafkaThatIsAwayIsWaitedFor(t *testing.T) {
 	if got := r.metric("tidegate_consumer_kafka_up"); got != "0" {
 		t.Errorf("kafka_up is %s", got)
 	}
-	if status := r.end(); status != exitOK {
+	if status := r.end(); status != process.ExitOK {
 		t.Errorf("exit status %d:\n%s", status, r.logs)
 	}
 }
@@ -367,15 +368,15 @@ func TestStartRefuses(t *testing.T) {
 		status int
 		want   []string
 	}{
-		{"no apps file given", []string{"--brokers", brokers}, exitUsage, []string{"--apps"}},
-		{"unknown flag", b.flags("--retention-month", "1"), exitUsage, []string{"--retention-month", "consumer -h"}},
-		{"unknown start", b.flags("--start", "yesterday"), exitUsage, []string{"--start"}},
-		{"everything wrong at once", []string{"--apps", b.apps, "--admin-listen", "here", "--group", "", "--retention-days=-1", "--topic-prefix", "a b"}, exitFailed,
+		{"no apps file given", []string{"--brokers", brokers}, process.ExitUsage, []string{"--apps"}},
+		{"unknown flag", b.flags("--retention-month", "1"), process.ExitUsage, []string{"--retention-month", "consumer -h"}},
+		{"unknown start", b.flags("--start", "yesterday"), process.ExitUsage, []string{"--start"}},
+		{"everything wrong at once", []string{"--apps", b.apps, "--admin-listen", "here", "--group", "", "--retention-days=-1", "--topic-prefix", "a b"}, process.ExitFailed,
 			[]string{"--admin-listen", "--group", "--retention-days", "--topic-prefix", "no brokers"}},
-		{"apps file with a mistake", []string{"--brokers", brokers, "--apps", bad, "--store", b.store, "--admin-listen", "127.0.0.1:0"}, exitFailed, []string{"bad.yaml:2:"}},
-		{"apps file missing", []string{"--brokers", brokers, "--apps", bad + "x", "--store", b.store, "--admin-listen", "127.0.0.1:0"}, exitFailed, []string{"no such file"}},
-		{"unknown database", []string{"--brokers", brokers, "--apps", b.apps, "--store", "oracle:x", "--admin-listen", "127.0.0.1:0"}, exitFailed, []string{"--store", "sqlite:PATH"}},
-		{"password in clear", b.flags("--kafka-sasl", "plain", "--kafka-sasl-user", "u", "--kafka-sasl-password-file", b.apps), exitFailed, []string{"sasl without tls"}},
+		{"apps file with a mistake", []string{"--brokers", brokers, "--apps", bad, "--store", b.store, "--admin-listen", "127.0.0.1:0"}, process.ExitFailed, []string{"bad.yaml:2:"}},
+		{"apps file missing", []string{"--brokers", brokers, "--apps", bad + "x", "--store", b.store, "--admin-listen", "127.0.0.1:0"}, process.ExitFailed, []string{"no such file"}},
+		{"unknown database", []string{"--brokers", brokers, "--apps", b.apps, "--store", "oracle:x", "--admin-listen", "127.0.0.1:0"}, process.ExitFailed, []string{"--store", "sqlite:PATH"}},
+		{"password in clear", b.flags("--kafka-sasl", "plain", "--kafka-sasl-user", "u", "--kafka-sasl-password-file", b.apps), process.ExitFailed, []string{"sasl without tls"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var errs bytes.Buffer
@@ -398,18 +399,18 @@ func TestEnvironmentSetsFlags(t *testing.T) {
 	t.Setenv("TIDEGATE_CONSUMER_STORE", b.store)
 	t.Setenv("TIDEGATE_CONSUMER_GROUP", "from-environment")
 	var out bytes.Buffer
-	if status := execute(t.Context(), []string{"check"}, &out, &out); status != exitOK || !strings.Contains(out.String(), "group from-environment") {
+	if status := execute(t.Context(), []string{"check"}, &out, &out); status != process.ExitOK || !strings.Contains(out.String(), "group from-environment") {
 		t.Errorf("status %d:\n%s", status, out.String())
 	}
 	out.Reset()
-	if status := execute(t.Context(), []string{"check", "--group", "from-flag"}, &out, &out); status != exitOK || !strings.Contains(out.String(), "group from-flag") {
+	if status := execute(t.Context(), []string{"check", "--group", "from-flag"}, &out, &out); status != process.ExitOK || !strings.Contains(out.String(), "group from-flag") {
 		t.Errorf("a flag does not override the environment: %d:\n%s", status, out.String())
 	}
 }
 
 func TestHelpIsTheWholeReference(t *testing.T) {
 	var out bytes.Buffer
-	if status := execute(t.Context(), []string{"-h"}, &out, &out); status != exitOK {
+	if status := execute(t.Context(), []string{"-h"}, &out, &out); status != process.ExitOK {
 		t.Errorf("status %d", status)
 	}
 	for _, name := range []string{
@@ -427,7 +428,7 @@ func TestHelpIsTheWholeReference(t *testing.T) {
 		}
 	}
 	out.Reset()
-	if status := execute(t.Context(), []string{"--version"}, &out, &out); status != exitOK || !strings.HasPrefix(out.String(), "consumer ") {
+	if status := execute(t.Context(), []string{"--version"}, &out, &out); status != process.ExitOK || !strings.HasPrefix(out.String(), "consumer ") {
 		t.Errorf("--version: %d %s", status, out.String())
 	}
 }

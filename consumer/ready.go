@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/tidegate/tidegate/internal/process"
 )
@@ -37,33 +35,9 @@ func (c *consumer) addChecks() {
 // topicsCheck says whether Kafka takes what the consumer publishes. A topic is asked about
 // only once something was produced to it.
 func (c *consumer) topicsCheck() (bool, string) {
-	ok := true
-	var all []string
-	for _, name := range []string{c.set.topics().Alarms, c.set.topics().AlarmsDLQ} {
-		switch t := c.producer.Topic(name); {
-		case t.Refused:
-			ok = false
-			all = append(all, fmt.Sprintf("%s refused (Kafka error %d), batches wait for it", name, t.Code))
-		case t.Partitions == 0:
-			ok = false
-			all = append(all, name+" not seen yet")
-		default:
-			all = append(all, fmt.Sprintf("%s has %d partitions", name, t.Partitions))
-		}
-	}
-	return ok, strings.Join(all, "; ")
+	return c.producer.TopicsDetail([]string{c.set.topics().Alarms, c.set.topics().AlarmsDLQ}, "batches wait for it")
 }
 
 func (c *consumer) appsCheck() (bool, string) {
-	s := c.apps.Status()
-	detail := fmt.Sprintf("%s, %d apps, sha256 %.12s, read %s", absolute(s.Path), c.apps.Get().Len(), s.SHA256, s.LoadedAt.UTC().Format(time.RFC3339))
-	if len(s.Warnings) > 0 {
-		detail += "; warnings: " + oneLine(s.Warnings)
-	}
-	if s.Err != nil {
-		return false, detail + "; the file as it is cannot be used: " + oneLine(s.Err)
-	}
-	return true, detail
+	return process.FileDetail(c.apps.Status(), fmt.Sprintf("%d apps", c.apps.Get().Len()))
 }
-
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

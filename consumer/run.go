@@ -21,19 +21,19 @@ type runCommand struct {
 
 // Run consumes until a signal comes. A mistake in the settings or the apps file, or a
 // store that cannot be opened, is an error before anything is consumed.
-func (c *runCommand) Run(con *console) error {
+func (c *runCommand) Run(con *process.Console) error {
 	if errs := c.wrong(true); len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	log, err := c.New(con.stderr)
+	log, err := c.New(con.Stderr)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Sync() }()
 	p := process.New(log)
-	if err := open(con.ctx, p, &c.settings, log); err != nil {
+	if err := open(con.Context, p, &c.settings, log); err != nil {
 		log.Error("consumer cannot start", zap.Error(err))
 		return fmt.Errorf("start: %w", errors.Join(err, p.Stop(stopBudget)))
 	}
-	return p.Run(con.ctx, stopBudget)
+	return p.Run(con.Context, stopBudget)
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/receive"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/internal/reload"
 )
 
@@ -24,80 +24,56 @@ type checkCommand struct {
 	Offline  bool `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no journal, no token files. For CI."`
 }
 
-// findings are the lines that check prints, in the order in which it looks.
-type findings struct {
-	out    io.Writer
-	errors int
-}
-
-func (f *findings) ok(format string, args ...any)   { f.line("ok", format, args...) }
-func (f *findings) note(format string, args ...any) { f.line("note", format, args...) }
-func (f *findings) warn(format string, args ...any) { f.line("warning", format, args...) }
-
-// fail prints an error, which makes the exit status 1.
-func (f *findings) fail(format string, args ...any) {
-	f.errors++
-	f.line("error", format, args...)
-}
-
-// line prints one finding as one line, whatever is in it.
-func (f *findings) line(level, format string, args ...any) {
-	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
-	fmt.Fprintf(f.out, "%-8s %s\n", level+":", text)
-}
-
 // Run prints one line per finding: ok, note, warning or error. It changes nothing, and may
-// run beside a live gateway. errFound: there was an error.
-func (c *checkCommand) Run(con *console) error {
-	f := &findings{out: con.stdout}
+// run beside a live gateway. ErrFound: there was an error.
+func (c *checkCommand) Run(con *process.Console) error {
+	f := process.NewFindings(con.Stdout)
 	if err := c.complete(); err != nil {
-		f.fail("%v", err)
+		f.Fail("%v", err)
 	}
 	c.checkSettings(f)
 	c.checkApps(f)
 	routes := c.checkRoutes(f)
 	if !c.Offline {
 		checkJournal(f, &c.settings)
-		ctx, cancel := context.WithTimeout(con.ctx, checkTimeout)
+		ctx, cancel := context.WithTimeout(con.Context, checkTimeout)
 		defer cancel()
 		c.checkKafka(ctx, f, routes)
 	}
-	if f.errors > 0 {
-		fmt.Fprintf(con.stdout, "errors: %d\n", f.errors)
-		return errFound
+	if f.Errors() > 0 {
+		fmt.Fprintf(con.Stdout, "errors: %d\n", f.Errors())
+		return process.ErrFound
 	}
-	fmt.Fprintln(con.stdout, "no errors")
+	fmt.Fprintln(con.Stdout, "no errors")
 	return nil
 }
 
 // checkSettings looks at what a start refuses, and at what it takes although it is rarely
 // meant.
-func (c *checkCommand) checkSettings(f *findings) {
-	before := f.errors
+func (c *checkCommand) checkSettings(f *process.Findings) {
+	before := f.Errors()
 	for _, err := range c.wrong(!c.Offline) {
-		f.fail("%v", err)
+		f.Fail("%v", err)
 	}
 	if c.AckDeadline >= vendorPatience {
-		f.warn("--ack-deadline: %v is not below the vendor's %v: late answers are callbacks that failed for it", c.AckDeadline, vendorPatience)
+		f.Warn("--ack-deadline: %v is not below the vendor's %v: late answers are callbacks that failed for it", c.AckDeadline, vendorPatience)
 	}
 	if c.UnknownApps == "accept" {
-		f.warn("--unknown-apps: callbacks of apps that are not listed are accepted unsigned, from anyone who knows the URL")
+		f.Warn("--unknown-apps: callbacks of apps that are not listed are accepted unsigned, from anyone who knows the URL")
 	}
 	if c.Offline && errors.Is(c.Kafka.Check(), kafkaconn.ErrNoBrokers) {
-		f.note("--brokers: not given, which the gateway needs")
+		f.Note("--brokers: not given, which the gateway needs")
 	}
-	if f.errors == before {
-		f.ok("settings")
+	if f.Errors() == before {
+		f.OK("settings")
 	}
 }
 
 // checkFile reads a file as a start does, where an unknown key is an error too.
-func checkFile[T any](f *findings, name, path string, parse reload.Parse[T]) (value T, ok bool) {
+func checkFile[T any](f *process.Findings, name, path string, parse reload.Parse[T]) (value T, ok bool) {
 	file, err := reload.Open(name, path, parse, reload.Options{})
 	if err != nil {
-		for line := range strings.Lines(err.Error()) {
-			f.fail("%s", strings.TrimRight(line, "\n"))
-		}
+		f.FailEach(err)
 		return value, false
 	}
 	return file.Get(), true
@@ -105,32 +81,32 @@ func checkFile[T any](f *findings, name, path string, parse reload.Parse[T]) (va
 
 // checkApps reads the apps file as a start does and says which apps anyone can forge, and
 // which tokens do not follow a rotation by themselves.
-func (c *checkCommand) checkApps(f *findings) {
+func (c *checkCommand) checkApps(f *process.Findings) {
 	snapshot, ok := checkFile(f, "apps", c.Apps, apps.Parser(apps.Options{ResolveTokens: !c.Offline}))
 	if !ok {
 		return
 	}
 	for app := range snapshot.All() {
 		if len(app.Tokens) == 0 {
-			f.warn("%s: app %d (%s) has no token: anyone who knows the URL can send callbacks in its name", c.Apps, app.ID, app.Name)
+			f.Warn("%s: app %d (%s) has no token: anyone who knows the URL can send callbacks in its name", c.Apps, app.ID, app.Name)
 		}
 		for _, token := range app.Tokens {
 			switch source, _, _ := strings.Cut(token.Source, ":"); source {
 			case "env":
-				f.note("%s: app %d (%s): a change of %s needs a restart; file: does not", c.Apps, app.ID, app.Name, token.Source)
+				f.Note("%s: app %d (%s): a change of %s needs a restart; file: does not", c.Apps, app.ID, app.Name, token.Source)
 			case "plain":
-				f.warn("%s: app %d (%s) has a plain: token, which is for trying out; write file:PATH", c.Apps, app.ID, app.Name)
+				f.Warn("%s: app %d (%s) has a plain: token, which is for trying out; write file:PATH", c.Apps, app.ID, app.Name)
 			}
 		}
 	}
 	if snapshot.Len() == 0 && c.UnknownApps == "refuse" {
-		f.warn("%s: no app is listed, so every callback is refused", c.Apps)
+		f.Warn("%s: no app is listed, so every callback is refused", c.Apps)
 	}
-	f.ok("%s: %d apps, %d of them unsigned", c.Apps, snapshot.Len(), snapshot.Unsigned())
+	f.OK("%s: %d apps, %d of them unsigned", c.Apps, snapshot.Len(), snapshot.Unsigned())
 }
 
 // checkRoutes returns the routes, nil when they cannot be read.
-func (c *checkCommand) checkRoutes(f *findings) *receive.Routes {
+func (c *checkCommand) checkRoutes(f *process.Findings) *receive.Routes {
 	routes, source := receive.DefaultRoutes(c.routeOptions()), "routes (default)"
 	if c.Routes != "" {
 		var ok bool
@@ -140,12 +116,12 @@ func (c *checkCommand) checkRoutes(f *findings) *receive.Routes {
 		source = c.Routes
 	}
 	for _, line := range routes.Lines() {
-		f.note("%s: %s", source, line)
+		f.Note("%s: %s", source, line)
 	}
 	for _, warning := range routes.Warnings() {
-		f.warn("%s: %s", source, warning)
+		f.Warn("%s: %s", source, warning)
 	}
-	f.note("%s: blocking callbacks (.CallbackBefore, .CallbackPrev) are answered OK, which allows what they ask about, where no route has an answer", source)
-	f.ok("%s", source)
+	f.Note("%s: blocking callbacks (.CallbackBefore, .CallbackPrev) are answered OK, which allows what they ask about, where no route has an answer", source)
+	f.OK("%s", source)
 	return routes
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -59,17 +60,17 @@ func TestCheckOffline(t *testing.T) {
 		args   []string
 		status int
 	}{
-		"good": {"apps: [{sdk_app_id: 1, name: a, tokens: [\"file:/nowhere\"]}]\n", "", []string{"--brokers=a:1"}, exitOK},
+		"good": {"apps: [{sdk_app_id: 1, name: a, tokens: [\"file:/nowhere\"]}]\n", "", []string{"--brokers=a:1"}, process.ExitOK},
 		"doubtful": {
 			"apps:\n  - {sdk_app_id: 1, name: a}\n  - {sdk_app_id: 2, name: b, tokens: [\"plain:s3cr3t\", \"env:HARBOR_OLD\"]}\n",
 			"routes:\n  - {command: C2C.CallbackBeforeSendMsg, drop: true}\n  - {command: \"Group.*\", topic: im.callbacks.raw, ack: memory}\n",
-			[]string{"--ack-deadline=2s", "--unknown-apps=accept"}, exitOK,
+			[]string{"--ack-deadline=2s", "--unknown-apps=accept"}, process.ExitOK,
 		},
-		"nobody": {"apps: []\n", "", []string{"--brokers=a:1"}, exitOK},
+		"nobody": {"apps: []\n", "", []string{"--brokers=a:1"}, process.ExitOK},
 		"wrong": {
 			"apps:\n  - sdk_app_id: 1400000001\n    naame: Harbor\n    tokens: [s3cr3t]\n  - sdk_app_id: x\n    name: 5\n",
 			"routes:\n  - {command: \"Group.*\"}\n  - {comand: x, topic: im.alarms}\n",
-			[]string{"--listen=8080", "--max-body-bytes=2MiB", "--kafka-tls-ca=ca.pem"}, exitFailed,
+			[]string{"--listen=8080", "--max-body-bytes=2MiB", "--kafka-tls-ca=ca.pem"}, process.ExitFailed,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestCheckOffline(t *testing.T) {
 func TestCheckMissingFiles(t *testing.T) {
 	dir := t.TempDir()
 	status, printed := check(t, dir, "--offline", "--brokers=a:1", "--apps="+dir+"/apps.yaml", "--routes="+dir+"/routes.yaml")
-	if status != exitFailed {
+	if status != process.ExitFailed {
 		t.Errorf("exit status %d", status)
 	}
 	golden(t, "check/offline-missing.txt", printed)
@@ -110,11 +111,11 @@ func TestCheckTokenFiles(t *testing.T) {
 	c := broker(t, rawTopic)
 	args := []string{"--brokers=" + c.ListenAddrs()[0], "--apps=" + apps, "--journal-dir=" + dir + "/journal"}
 	status, printed := check(t, dir, args...)
-	if want := "error:   DIR/apps.yaml:1:42: apps[0].tokens[0]: file:DIR/token cannot be read: no such file or directory\n"; status != exitFailed || !strings.Contains(printed, want) {
+	if want := "error:   DIR/apps.yaml:1:42: apps[0].tokens[0]: file:DIR/token cannot be read: no such file or directory\n"; status != process.ExitFailed || !strings.Contains(printed, want) {
 		t.Errorf("exit status %d\n%s", status, printed)
 	}
 	write(t, dir, "token", "abc\n")
-	if status, printed := check(t, dir, args...); status != exitOK {
+	if status, printed := check(t, dir, args...); status != process.ExitOK {
 		t.Errorf("exit status %d\n%s", status, printed)
 	}
 }
@@ -126,13 +127,13 @@ func TestCheckCluster(t *testing.T) {
 	routes := write(t, dir, "routes.yaml", "routes: [{command: \"Group.*\", topic: im.callbacks.raw}]\n")
 	args := []string{"--brokers=" + c.ListenAddrs()[0], "--apps=" + write(t, dir, "apps.yaml", appsYAML), "--journal-dir=" + dir + "/journal", "--journal-max-bytes=16MiB", "--parked-max-bytes=16MiB"}
 	status, printed := check(t, dir, args...)
-	if status != exitOK || !strings.Contains(printed, "ok:      topic im.alarms.raw: 3 partitions, replication 1\n") ||
+	if status != process.ExitOK || !strings.Contains(printed, "ok:      topic im.alarms.raw: 3 partitions, replication 1\n") ||
 		!strings.Contains(printed, "ok:      kafka: the cluster answers and gives out producer ids\n") ||
 		!strings.Contains(printed, "warning: topic im.alarms.raw: replication is 1") {
 		t.Errorf("exit status %d\n%s", status, printed)
 	}
 	status, printed = check(t, dir, append(args, "--routes="+routes)...)
-	if status != exitFailed || !strings.Contains(printed, "error:   topic im.callbacks.raw: ") || !strings.Contains(printed, "make it with deploy/kafka/topics.sh") {
+	if status != process.ExitFailed || !strings.Contains(printed, "error:   topic im.callbacks.raw: ") || !strings.Contains(printed, "make it with deploy/kafka/topics.sh") {
 		t.Errorf("a missing topic: exit status %d\n%s", status, printed)
 	}
 }
@@ -140,7 +141,7 @@ func TestCheckCluster(t *testing.T) {
 func TestCheckClusterAway(t *testing.T) {
 	dir := t.TempDir()
 	status, printed := check(t, dir, "--brokers="+nowhere, "--apps="+write(t, dir, "apps.yaml", appsYAML), "--journal-dir="+dir+"/journal")
-	if status != exitFailed || !strings.Contains(printed, "error:   kafka: ask for topics: ") || !strings.HasSuffix(printed, "\nerrors: 1\n") {
+	if status != process.ExitFailed || !strings.Contains(printed, "error:   kafka: ask for topics: ") || !strings.HasSuffix(printed, "\nerrors: 1\n") {
 		t.Errorf("exit status %d\n%s", status, printed)
 	}
 }
@@ -208,15 +209,15 @@ func TestAskCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var out bytes.Buffer
-				f := &findings{out: &out}
+				f := process.NewFindings(&out)
 				if row.cluster.ids == nil {
 					row.cluster.ids = []error{nil}
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), checkTimeout)
 				defer cancel()
 				askCluster(ctx, f, &row.cluster, []string{"t"}, 262144)
-				if out.String() != row.want || f.errors != row.errors {
-					t.Errorf("%d errors\n%s\nwant\n%s", f.errors, &out, row.want)
+				if out.String() != row.want || f.Errors() != row.errors {
+					t.Errorf("%d errors\n%s\nwant\n%s", f.Errors(), &out, row.want)
 				}
 			})
 		})
@@ -248,11 +249,11 @@ func TestCheckJournal(t *testing.T) {
 			dir := t.TempDir()
 			row.prepare(t, dir)
 			var out bytes.Buffer
-			f := &findings{out: &out}
+			f := process.NewFindings(&out)
 			set := settingsOf(t, "--apps=a", "--brokers=a:1", "--journal-dir="+dir+"/journal")
 			checkJournal(f, set)
-			if printed := strings.ReplaceAll(out.String(), dir, "DIR"); !strings.Contains(printed, row.want) || f.errors != row.errors {
-				t.Errorf("%d errors\n%s\nwant %s", f.errors, printed, row.want)
+			if printed := strings.ReplaceAll(out.String(), dir, "DIR"); !strings.Contains(printed, row.want) || f.Errors() != row.errors {
+				t.Errorf("%d errors\n%s\nwant %s", f.Errors(), printed, row.want)
 			}
 		})
 	}
@@ -260,7 +261,7 @@ func TestCheckJournal(t *testing.T) {
 
 func TestCheckJournalBudget(t *testing.T) {
 	var out bytes.Buffer
-	f := &findings{out: &out}
+	f := process.NewFindings(&out)
 	checkJournal(f, settingsOf(t, "--apps=a", "--brokers=a:1", "--journal-dir="+t.TempDir()+"/a/b", "--journal-max-bytes=8000TiB"))
 	if !strings.HasPrefix(out.String(), "warning: journal ") || !strings.Contains(out.String(), "callbacks are answered 503 when the disk is full") {
 		t.Errorf("printed %s", &out)

@@ -2,27 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/receive"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
+	"github.com/tidegate/tidegate/internal/process"
 )
 
 const (
 	// envelopeRoom is what a record may be longer than its body: headers, key and batch.
 	envelopeRoom = 8 << 10
 
-	// wantMinISR and wantReplication are what lets a cluster lose a broker without losing
-	// records that it has acknowledged.
-	wantMinISR      = 2
-	wantReplication = 3
-
 	// wantRetention is what a topic should keep at least: a journal may hold a day of
 	// callbacks when Kafka is back, they all come at once, and their readers need time.
 	wantRetention = 24 * time.Hour
-
-	retryPause = 200 * time.Millisecond
 )
 
 // cluster is what check asks; *kafkaconn.Conn is one.
@@ -32,13 +25,13 @@ type cluster interface {
 }
 
 // checkKafka asks the cluster for the topics of the routes and for a producer id.
-func (c *checkCommand) checkKafka(ctx context.Context, f *findings, routes *receive.Routes) {
+func (c *checkCommand) checkKafka(ctx context.Context, f *process.Findings, routes *receive.Routes) {
 	if c.Kafka.Check() != nil {
 		return // said already
 	}
 	conn, err := kafkaconn.Open(c.Kafka, clientID)
 	if err != nil {
-		f.fail("%v", err)
+		f.Fail("%v", err)
 		return
 	}
 	defer conn.Close()
@@ -51,61 +44,44 @@ func (c *checkCommand) checkKafka(ctx context.Context, f *findings, routes *rece
 
 // askCluster prints what the cluster says. Topics first: a cluster that does not answer is
 // one error, not one for each question.
-func askCluster(ctx context.Context, f *findings, conn cluster, topics []string, maxBody int64) {
+func askCluster(ctx context.Context, f *process.Findings, conn cluster, topics []string, maxBody int64) {
 	infos, err := conn.Topics(ctx, topics...)
 	if err != nil {
-		f.fail("kafka: %v", err)
+		f.Fail("kafka: %v", err)
 		return
 	}
 	for i := range infos {
 		checkTopic(f, &infos[i], maxBody)
 	}
-	if err := askProducerID(ctx, conn); err != nil {
-		f.fail("kafka: %v: the gateway writes as an idempotent producer; does its user have that right?", err)
+	if err := kafkaconn.AskProducerID(ctx, conn); err != nil {
+		f.Fail("kafka: %v: the gateway writes as an idempotent producer; does its user have that right?", err)
 		return
 	}
-	f.ok("kafka: the cluster answers and gives out producer ids")
-}
-
-// askProducerID asks until the answer is one that stays: a young cluster refuses for
-// seconds.
-func askProducerID(ctx context.Context, conn cluster) error {
-	for {
-		_, _, err := conn.InitProducerID(ctx)
-		var passing interface{ Temporary() bool }
-		if err == nil || !errors.As(err, &passing) || !passing.Temporary() {
-			return err
-		}
-		select {
-		case <-time.After(retryPause):
-		case <-ctx.Done():
-			return err
-		}
-	}
+	f.OK("kafka: the cluster answers and gives out producer ids")
 }
 
 // checkTopic compares a topic with what the contract recommends. Only a topic that cannot be
 // used is an error: the rest is the operator's choice, made knowingly.
-func checkTopic(f *findings, t *kafkaconn.TopicInfo, maxBody int64) {
+func checkTopic(f *process.Findings, t *kafkaconn.TopicInfo, maxBody int64) {
 	if t.Err != nil {
-		f.fail("topic %s: %v; make it with deploy/kafka/topics.sh, or give this user the right to it. Until then its callbacks wait in the journal", t.Name, t.Err)
+		f.Fail("topic %s: %v; make it with deploy/kafka/topics.sh, or give this user the right to it. Until then its callbacks wait in the journal", t.Name, t.Err)
 		return
 	}
-	if t.Replication < wantReplication {
-		f.warn("topic %s: replication is %d: with less than %d, losing brokers can lose callbacks", t.Name, t.Replication, wantReplication)
+	if t.Replication < kafkaconn.SafeReplication {
+		f.Warn("topic %s: replication is %d: with less than %d, losing brokers can lose callbacks", t.Name, t.Replication, kafkaconn.SafeReplication)
 	}
 	if t.ConfigErr != nil {
-		f.warn("topic %s: its settings cannot be read, so they were not checked: %v", t.Name, t.ConfigErr)
+		f.Warn("topic %s: its settings cannot be read, so they were not checked: %v", t.Name, t.ConfigErr)
 		return
 	}
-	if t.MinISR < wantMinISR {
-		f.warn("topic %s: min.insync.replicas is %d: with less than %d, one broker's disk is all that an acknowledged callback is on", t.Name, t.MinISR, wantMinISR)
+	if t.MinISR < kafkaconn.SafeMinISR {
+		f.Warn("topic %s: min.insync.replicas is %d: with less than %d, one broker's disk is all that an acknowledged callback is on", t.Name, t.MinISR, kafkaconn.SafeMinISR)
 	}
 	if need := maxBody + envelopeRoom; int64(t.MaxMessageBytes) < need {
-		f.warn("topic %s: max.message.bytes is %d: a body of --max-body-bytes needs %d; larger callbacks would be parked", t.Name, t.MaxMessageBytes, need)
+		f.Warn("topic %s: max.message.bytes is %d: a body of --max-body-bytes needs %d; larger callbacks would be parked", t.Name, t.MaxMessageBytes, need)
 	}
 	if t.Retention >= 0 && t.Retention < wantRetention {
-		f.warn("topic %s: retention.ms is %v: shorter than the %v of callbacks that the journal may hold and deliver at once", t.Name, t.Retention, wantRetention)
+		f.Warn("topic %s: retention.ms is %v: shorter than the %v of callbacks that the journal may hold and deliver at once", t.Name, t.Retention, wantRetention)
 	}
-	f.ok("topic %s: %d partitions, replication %d", t.Name, t.Partitions, t.Replication)
+	f.OK("topic %s: %d partitions, replication %d", t.Name, t.Partitions, t.Replication)
 }

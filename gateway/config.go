@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -95,8 +93,8 @@ func (s *settings) wrong(needBrokers bool) []error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	refuse(!isAddress(s.Listen), "--listen: want HOST:PORT or :PORT, have %q", s.Listen)
-	refuse(!isAddress(s.AdminListen), "--admin-listen: want HOST:PORT or :PORT, have %q", s.AdminListen)
+	refuse(!process.IsAddress(s.Listen), "--listen: want HOST:PORT or :PORT, have %q", s.Listen)
+	refuse(!process.IsAddress(s.AdminListen), "--admin-listen: want HOST:PORT or :PORT, have %q", s.AdminListen)
 	refuse(s.Path != "" && !isPath(s.Path), "--path: want a path such as /im, without ? & ! $ # %% and blanks, have %q", s.Path)
 	refuse(!isName(s.GatewayName), "--gateway-name: want 1 to %d bytes of printable text, have %q", maxGatewayName, s.GatewayName)
 	refuse(s.JournalDir == "", "--journal-dir: is empty; name a directory")
@@ -110,7 +108,9 @@ func (s *settings) wrong(needBrokers bool) []error {
 	refuse(s.MaxBodyBytes < 1 || s.MaxBodyBytes > maxBody, "--max-body-bytes: want 1 to %d, have %d", maxBody, int64(s.MaxBodyBytes))
 	refuse(s.ShutdownDelay < 0, "--shutdown-delay: want 0s or more, have %v", s.ShutdownDelay)
 	refuse(s.DrainTimeout < 0, "--drain-timeout: want 0s or more, have %v", s.DrainTimeout)
-	refuse(len(s.Kafka.TopicPrefix) > 200 || !isTopic(s.Kafka.TopicPrefix), "--topic-prefix: want up to 200 letters, digits, dots, dashes and underscores, have %q", s.Kafka.TopicPrefix)
+	if err := s.Kafka.CheckPrefix(); err != nil {
+		errs = append(errs, err)
+	}
 	kafka := s.Kafka
 	if !needBrokers && len(kafka.Brokers) == 0 {
 		kafka.Brokers = []string{nowhere} // to have the others looked at
@@ -143,17 +143,6 @@ func (s *settings) routeOptions() receive.RouteOptions {
 	return receive.RouteOptions{TopicPrefix: s.Kafka.TopicPrefix, Ack: s.Ack}
 }
 
-// isAddress says whether net.Listen can be asked for address. The host is not looked up: a
-// check must not depend on the machine that it runs on.
-func isAddress(address string) bool {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
-}
-
 // isPath says whether the vendor can call the path: its console takes none of ? & ! $ and
 // blanks (cloud.tencent.com/document/product/269/32431).
 func isPath(path string) bool {
@@ -167,19 +156,4 @@ func isPath(path string) bool {
 func isName(name string) bool {
 	return name != "" && len(name) <= maxGatewayName && utf8.ValidString(name) &&
 		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
-}
-
-// isTopic says whether Kafka takes all of name's characters in a topic's name.
-func isTopic(name string) bool {
-	return !strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
-	})
-}
-
-// absolute returns path as an absolute one, or as it is when there is no working directory.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
 }

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/internal/process"
 )
 
 // parse returns the settings of a command line, as kong leaves them.
 func parse(t *testing.T, args ...string) (*commands, error) {
 	t.Helper()
 	var cli commands
-	parser, err := newParser(&cli, new(bytes.Buffer), new(bytes.Buffer))
+	parser, err := commandLine.Parser(&cli, new(bytes.Buffer), new(bytes.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestNotUnderstood(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, errOut bytes.Buffer
-			if status := execute(t.Context(), strings.Fields(row.args), &out, &errOut); status != exitUsage {
+			if status := execute(t.Context(), strings.Fields(row.args), &out, &errOut); status != process.ExitUsage {
 				t.Errorf("exit status %d", status)
 			}
 			if got := errOut.String(); !strings.HasPrefix(got, "gateway: ") || !strings.Contains(got, row.want) || strings.Count(got, "\n") != 1 {
@@ -170,7 +171,7 @@ func TestNoBrokers(t *testing.T) {
 // default says it.
 func TestHelpIsTheReference(t *testing.T) {
 	var out, errOut bytes.Buffer
-	if status := execute(t.Context(), []string{"-h"}, &out, &errOut); status != exitOK || errOut.Len() > 0 {
+	if status := execute(t.Context(), []string{"-h"}, &out, &errOut); status != process.ExitOK || errOut.Len() > 0 {
 		t.Fatalf("exit status %d, %s", status, errOut.String())
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
@@ -196,7 +197,7 @@ func TestHelpIsTheReference(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	var out bytes.Buffer
-	if status := execute(t.Context(), []string{"--version"}, &out, &out); status != exitOK || !strings.HasPrefix(out.String(), "gateway ") {
+	if status := execute(t.Context(), []string{"--version"}, &out, &out); status != process.ExitOK || !strings.HasPrefix(out.String(), "gateway ") {
 		t.Errorf("exit status %d, %q", status, out.String())
 	}
 }

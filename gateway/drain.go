@@ -36,7 +36,7 @@ type drainCommand struct {
 // Run delivers everything in the journal and what is parked beside it, under the same ids
 // as the gateway that took it would have. It opens no listener. Its error says how much is
 // left, which stays in the journal: running it again goes on.
-func (c *drainCommand) Run(con *console) error {
+func (c *drainCommand) Run(con *process.Console) error {
 	if c.Timeout < 0 {
 		return fmt.Errorf("--timeout: want 0s or more, have %v", c.Timeout)
 	}
@@ -46,7 +46,7 @@ func (c *drainCommand) Run(con *console) error {
 	if err := c.exists(); err != nil {
 		return err
 	}
-	log, err := c.Logs.New(con.stderr)
+	log, err := c.Logs.New(con.Stderr)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (c *drainCommand) Run(con *console) error {
 		return fmt.Errorf("start: %w", errors.Join(err, p.Stop(closeTime)))
 	}
 	before := d.journal.Stats().Entries + d.parked.Stats().Entries
-	ctx, done := context.WithCancel(con.ctx)
+	ctx, done := context.WithCancel(con.Context)
 	var result error // both written by the goroutine, which Run waits for
 	var left int64
 	p.Go("drain", func(stop context.Context) error {
@@ -68,9 +68,9 @@ func (c *drainCommand) Run(con *console) error {
 	})
 	err = p.Run(ctx, closeTime)
 	if err := errors.Join(result, err); err != nil {
-		return fmt.Errorf("%d callbacks are left in %s: %w", left, absolute(c.JournalDir), err)
+		return fmt.Errorf("%d callbacks are left in %s: %w", left, process.Absolute(c.JournalDir), err)
 	}
-	fmt.Fprintf(con.stdout, "%d callbacks delivered, %s is empty\n", before-left, absolute(c.JournalDir))
+	fmt.Fprintf(con.Stdout, "%d callbacks delivered, %s is empty\n", before-left, process.Absolute(c.JournalDir))
 	return nil
 }
 
@@ -81,7 +81,7 @@ func (f journalFlags) exists() error {
 		return fmt.Errorf("--journal-dir: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(f.JournalDir, "journal-id")); err != nil {
-		return fmt.Errorf("--journal-dir: %s holds no journal: %w", absolute(f.JournalDir), err)
+		return fmt.Errorf("--journal-dir: %s holds no journal: %w", process.Absolute(f.JournalDir), err)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/tidegate/tidegate/gateway/internal/entry"
 	"github.com/tidegate/tidegate/gateway/internal/forward"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -25,7 +26,7 @@ type dumpCommand struct {
 var errEnough = errors.New("limit reached")
 
 // Run prints every callback from --from on, delivered ones too as long as they are kept.
-func (c *dumpCommand) Run(con *console) error {
+func (c *dumpCommand) Run(con *process.Console) error {
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit: want 0 or more, have %d", c.Limit)
 	}
@@ -33,14 +34,14 @@ func (c *dumpCommand) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	read := reader{id: id, parked: filepath.Base(absolute(c.JournalDir)) == parkedName, bodies: c.Bodies}
+	read := reader{id: id, parked: filepath.Base(process.Absolute(c.JournalDir)) == parkedName, bodies: c.Bodies}
 	printed := 0
 	err = journal.Dump(c.JournalDir, journal.LSN(c.From), func(e journal.Entry) error {
 		if c.Limit > 0 && printed == c.Limit {
 			return errEnough
 		}
 		printed++
-		return c.print(con.stdout, read.entry(e))
+		return c.print(con.Stdout, read.entry(e))
 	})
 	switch {
 	case errors.Is(err, errEnough):

@@ -51,7 +51,7 @@ type gateway struct {
 func open(p *process.Process, set *settings, log *zap.Logger) (*gateway, error) {
 	g := &gateway{set: set, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
 	log.Info("gateway starting", zap.String("version", process.Version()), zap.String("gateway_name", set.GatewayName),
-		zap.String("apps", absolute(set.Apps)), zap.String("routes", pathOrNone(set.Routes)), zap.String("journal_dir", absolute(set.JournalDir)))
+		zap.String("apps", process.Absolute(set.Apps)), zap.String("routes", pathOrNone(set.Routes)), zap.String("journal_dir", process.Absolute(set.JournalDir)))
 	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openDelivery, g.openReceiver} {
 		if err := step(); err != nil {
 			return nil, err
@@ -68,7 +68,7 @@ func pathOrNone(path string) string {
 	if path == "" {
 		return ""
 	}
-	return absolute(path)
+	return process.Absolute(path)
 }
 
 // openAdmin comes first, so that a long recovery can be watched, and is closed last.

@@ -175,7 +175,7 @@ func TestKafkaAwayThenDrain(t *testing.T) {
 	c := broker(t, rawTopic)
 	var out, errOut buffer
 	args := []string{"drain", "--journal-dir=" + filepath.Join(dir, "journal"), "--brokers=" + c.ListenAddrs()[0], "--timeout=60s"}
-	if status := execute(t.Context(), args, &out, &errOut); status != exitOK {
+	if status := execute(t.Context(), args, &out, &errOut); status != process.ExitOK {
 		t.Fatalf("exit status %d\n%s", status, &errOut)
 	}
 	if want := "20 callbacks delivered, " + dir + "/journal is empty\n"; out.String() != want {
@@ -188,7 +188,7 @@ func TestKafkaAwayThenDrain(t *testing.T) {
 		}
 	}
 	// Once more: nothing is left, nothing is sent again.
-	if status := execute(t.Context(), args, &out, &errOut); status != exitOK || !strings.Contains(out.String(), "0 callbacks delivered") {
+	if status := execute(t.Context(), args, &out, &errOut); status != process.ExitOK || !strings.Contains(out.String(), "0 callbacks delivered") {
 		t.Errorf("exit status %d\n%s\n%s", status, &out, &errOut)
 	}
 	if got := consume(t, c, rawTopic, 20); len(got) != 20 {
@@ -214,7 +214,7 @@ func TestDrainRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var out, errOut buffer
 			status := execute(t.Context(), append([]string{"drain", "--log-level=error"}, row.args...), &out, &errOut)
-			if status != exitFailed || !strings.Contains(errOut.String(), row.want) {
+			if status != process.ExitFailed || !strings.Contains(errOut.String(), row.want) {
 				t.Errorf("exit status %d\n%s", status, &errOut)
 			}
 		})
@@ -227,7 +227,7 @@ func TestDrainRefuses(t *testing.T) {
 	}
 	var out, errOut buffer
 	status := execute(t.Context(), []string{"drain", "--journal-dir=" + live, "--brokers=" + nowhere, "--timeout=200ms", "--log-level=error"}, &out, &errOut)
-	if want := "gateway: 1 callbacks are left in " + live + ": --timeout 200ms is over"; status != exitFailed || !strings.Contains(errOut.String(), want) {
+	if want := "gateway: 1 callbacks are left in " + live + ": --timeout 200ms is over"; status != process.ExitFailed || !strings.Contains(errOut.String(), want) {
 		t.Errorf("exit status %d\n%s\nwant %s", status, &errOut, want)
 	}
 }
@@ -245,7 +245,7 @@ func TestMissingTopicWaits(t *testing.T) {
 	r.mustPost(t, signedApp, schema.CommandQuotaAlarm, alarm(2))
 	eventually(t, "both are parked, and can be looked at", func() bool {
 		status, printed := inspect(t, r.dir, "dump", "--bodies", "--journal-dir="+r.dir+"/journal/parked")
-		return status == exitOK && strings.Count(printed, " im.alarms.raw 1400000001 ") == 2 && strings.Contains(printed, `\"QuotaUsed\":2`)
+		return status == process.ExitOK && strings.Count(printed, " im.alarms.raw 1400000001 ") == 2 && strings.Contains(printed, `\"QuotaUsed\":2`)
 	})
 	makeTopic(t, c.ListenAddrs()[0], rawTopic)
 	records := consume(t, c, rawTopic, 2)
@@ -362,7 +362,7 @@ func TestStartFailuresUndoWhatWasDone(t *testing.T) {
 func TestRunCommand(t *testing.T) {
 	var out, errOut buffer
 	status := execute(t.Context(), []string{"--apps=a", "--brokers=" + nowhere, "--listen=x", "--ack-deadline=0s"}, &out, &errOut)
-	if want := "gateway: --listen: want HOST:PORT or :PORT, have \"x\"\ngateway: --ack-deadline: want more than 0s, have 0s\n"; status != exitFailed || errOut.String() != want {
+	if want := "gateway: --listen: want HOST:PORT or :PORT, have \"x\"\ngateway: --ack-deadline: want more than 0s, have 0s\n"; status != process.ExitFailed || errOut.String() != want {
 		t.Errorf("exit status %d\n%s", status, &errOut)
 	}
 	errOut = buffer{}
@@ -372,7 +372,7 @@ func TestRunCommand(t *testing.T) {
 	go func() { done <- execute(ctx, args, &out, &errOut) }()
 	eventually(t, "ready", func() bool { return strings.Contains(errOut.String(), `"message":"gateway ready"`) })
 	cancel()
-	if status := <-done; status != exitOK {
+	if status := <-done; status != process.ExitOK {
 		t.Errorf("exit status %d\n%s", status, &errOut)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/internal/process"
 )
 
 // journalCommand groups the commands that read a journal. They lock and change nothing.
@@ -58,21 +59,21 @@ type statCommand struct {
 }
 
 // Run prints what the journal and the parked one hold.
-func (c *statCommand) Run(con *console) error {
+func (c *statCommand) Run(con *process.Console) error {
 	main, parked, err := both(c.journalFlags, journal.Stat)
 	if err != nil {
 		return err
 	}
 	if c.Format == "json" {
-		return printJSON(con.stdout, struct {
+		return printJSON(con.Stdout, struct {
 			Journal journal.StatReport  `json:"journal"`
 			Parked  *journal.StatReport `json:"parked"`
 		}{main, parked})
 	}
-	printStat(con.stdout, "journal", &main)
+	printStat(con.Stdout, "journal", &main)
 	if parked != nil {
-		fmt.Fprintln(con.stdout)
-		printStat(con.stdout, "parked", parked)
+		fmt.Fprintln(con.Stdout)
+		printStat(con.Stdout, "parked", parked)
 	}
 	return nil
 }
@@ -121,27 +122,27 @@ type verifyCommand struct {
 	inspectFlags `embed:""`
 }
 
-// Run reads every entry. errFound: something is corrupt, and was printed.
-func (c *verifyCommand) Run(con *console) error {
+// Run reads every entry. ErrFound: something is corrupt, and was printed.
+func (c *verifyCommand) Run(con *process.Console) error {
 	main, parked, err := both(c.journalFlags, journal.Verify)
 	if err != nil {
 		return err
 	}
 	good := main.OK() && (parked == nil || parked.OK())
 	if c.Format == "json" {
-		err = printJSON(con.stdout, struct {
+		err = printJSON(con.Stdout, struct {
 			OK      bool                  `json:"ok"`
 			Journal journal.VerifyReport  `json:"journal"`
 			Parked  *journal.VerifyReport `json:"parked"`
 		}{good, main, parked})
 	} else {
-		printVerify(con.stdout, &main)
+		printVerify(con.Stdout, &main)
 		if parked != nil {
-			printVerify(con.stdout, parked)
+			printVerify(con.Stdout, parked)
 		}
 	}
 	if err == nil && !good {
-		err = errFound
+		err = process.ErrFound
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/gateway/internal/entry"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -54,7 +55,7 @@ func TestJournalCommands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, printed := inspect(t, dir, append(strings.Fields(row.args), "--journal-dir="+dir+"/journal")...)
-			if status != exitOK {
+			if status != process.ExitOK {
 				t.Errorf("exit status %d", status)
 			}
 			if !strings.Contains(row.args, "--bodies") && (strings.Contains(printed, "QuotaUsed") || strings.Contains(printed, "192.0.2.7")) {
@@ -69,7 +70,7 @@ func TestJournalStatJSON(t *testing.T) {
 	dir := t.TempDir()
 	fill(t, dir+"/journal", 3)
 	var out bytes.Buffer
-	if status := execute(t.Context(), []string{"journal", "stat", "--format=json", "--journal-dir=" + dir + "/journal"}, &out, &out); status != exitOK {
+	if status := execute(t.Context(), []string{"journal", "stat", "--format=json", "--journal-dir=" + dir + "/journal"}, &out, &out); status != process.ExitOK {
 		t.Fatalf("exit status %d\n%s", status, &out)
 	}
 	var report struct {
@@ -95,7 +96,7 @@ func TestJournalRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, printed := inspect(t, dir, row.args...)
-			if status != exitFailed || !strings.HasPrefix(printed, "gateway: ") || !strings.Contains(printed, row.want) {
+			if status != process.ExitFailed || !strings.HasPrefix(printed, "gateway: ") || !strings.Contains(printed, row.want) {
 				t.Errorf("exit status %d\n%s", status, printed)
 			}
 		})
@@ -120,15 +121,15 @@ func TestVerifySaysWhere(t *testing.T) {
 	data[at] ^= 1
 	must(t, os.WriteFile(segments[0], data, 0o600))
 	status, printed := inspect(t, dir, "verify", "--journal-dir="+dir+"/journal")
-	if status != exitFailed || !strings.Contains(printed, "corrupt: "+filepath.Base(segments[0])+" at ") || strings.Contains(printed, "ok: nothing is corrupt") {
+	if status != process.ExitFailed || !strings.Contains(printed, "corrupt: "+filepath.Base(segments[0])+" at ") || strings.Contains(printed, "ok: nothing is corrupt") {
 		t.Errorf("exit status %d\n%s", status, printed)
 	}
 	status, printed = inspect(t, dir, "verify", "--format=json", "--journal-dir="+dir+"/journal")
-	if status != exitFailed || !strings.HasPrefix(printed, `{"ok":false,`) {
+	if status != process.ExitFailed || !strings.HasPrefix(printed, `{"ok":false,`) {
 		t.Errorf("exit status %d\n%s", status, printed)
 	}
 	status, printed = inspect(t, dir, "dump", "--journal-dir="+dir+"/journal")
-	if status != exitFailed || !strings.Contains(printed, "entries were left out, which journal verify lists") {
+	if status != process.ExitFailed || !strings.Contains(printed, "entries were left out, which journal verify lists") {
 		t.Errorf("exit status %d\n%s", status, printed)
 	}
 }
@@ -141,7 +142,7 @@ func TestInspectBesideALiveGateway(t *testing.T) {
 		r.mustPost(t, signedApp, schema.CommandQuotaAlarm, alarm(n))
 	}
 	for _, command := range []string{"stat", "verify", "dump"} {
-		if status, printed := inspect(t, dir, command, "--journal-dir="+dir+"/journal"); status != exitOK || !strings.Contains(printed, "5") {
+		if status, printed := inspect(t, dir, command, "--journal-dir="+dir+"/journal"); status != process.ExitOK || !strings.Contains(printed, "5") {
 			t.Errorf("%s: exit status %d\n%s", command, status, printed)
 		}
 	}
@@ -156,7 +157,7 @@ func TestDumpOfAnUnknownPayload(t *testing.T) {
 	must(t, err)
 	must(t, j.Wait(ticket, journal.Disk))
 	must(t, j.Close())
-	if status, printed := inspect(t, dir, "dump", "--journal-dir="+dir+"/journal"); status != exitOK || !strings.Contains(printed, " cannot be read: ") {
+	if status, printed := inspect(t, dir, "dump", "--journal-dir="+dir+"/journal"); status != process.ExitOK || !strings.Contains(printed, " cannot be read: ") {
 		t.Errorf("exit status %d\n%s", status, printed)
 	}
 }

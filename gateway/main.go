@@ -13,26 +13,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/tidegate/tidegate/internal/process"
 )
-
-// Exit statuses.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// errFound ends a command that has said everything already: the exit status is 1.
-var errFound = errors.New("something was found wrong")
 
 // commands is the command line.
 type commands struct {
@@ -44,68 +31,18 @@ type commands struct {
 	Journal journalCommand `cmd:"" help:"Look into a journal, beside a live gateway or a dead one."`
 }
 
-// console is what a command may print to, and how long it may go on.
-type console struct {
-	ctx    context.Context
-	stdout io.Writer // results
-	stderr io.Writer // logs and errors
+// commandLine is how the commands are called.
+var commandLine = process.CommandLine{
+	Name:        "gateway",
+	Description: "Takes callbacks of Tencent Cloud Chat, makes each durable, answers, and delivers it to Kafka.",
+	EnvPrefix:   "TIDEGATE_GATEWAY",
 }
 
 func main() {
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// exitStatus is how kong's own exits (-h, --version) leave the parser.
-type exitStatus int
-
 // execute runs one command line and returns the exit status.
-func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
-	defer func() {
-		if r := recover(); r != nil {
-			code, ok := r.(exitStatus)
-			if !ok {
-				panic(r)
-			}
-			status = int(code)
-		}
-	}()
-	parser, err := newParser(new(commands), stdout, stderr)
-	if err != nil {
-		return report(stderr, fmt.Errorf("BUG in the command line: %w", err), exitUsage)
-	}
-	parsed, err := parser.Parse(args)
-	if err != nil {
-		return report(stderr, fmt.Errorf("%w (gateway -h lists the flags)", err), exitUsage)
-	}
-	if err := parsed.Run(&console{ctx, stdout, stderr}); err != nil {
-		return report(stderr, err, exitFailed)
-	}
-	return exitOK
-}
-
-// newParser builds the command line over cli. Environment variables rank between defaults
-// and flags; those of flags that say what one call does (--offline, --from) do not exist.
-func newParser(cli *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
-	return kong.New(cli,
-		kong.Name("gateway"),
-		kong.Description("Takes callbacks of Tencent Cloud Chat, makes each durable, answers, and delivers it to Kafka."),
-		kong.DefaultEnvars("TIDEGATE_GATEWAY"),
-		kong.Vars{"version": "gateway " + process.Version()},
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exitStatus(code)) }),
-		kong.Help(printHelp),
-		kong.ValueFormatter(formatHelp),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
-	)
-}
-
-// report prints err, one line for each of its own, and returns status.
-func report(stderr io.Writer, err error, status int) int {
-	if errors.Is(err, errFound) {
-		return status
-	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintln(stderr, "gateway: "+strings.TrimRight(line, "\n"))
-	}
-	return status
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return commandLine.Execute(ctx, new(commands), args, stdout, stderr)
 }

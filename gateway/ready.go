@@ -73,40 +73,10 @@ func journalDetail(s journal.Stats, now time.Time) string {
 
 // topicsCheck says whether Kafka takes the callbacks of every topic that is in use now.
 func (g *gateway) topicsCheck() (ok bool, detail string) {
-	ok = true
-	var all []string
-	for _, name := range g.routes.Get().Topics() {
-		switch t := g.delivery.producer.Topic(name); {
-		case t.Refused:
-			ok = false
-			all = append(all, fmt.Sprintf("%s refused (Kafka error %d), its callbacks are parked", name, t.Code))
-		case t.Partitions == 0:
-			ok = false
-			all = append(all, name+" not seen yet")
-		default:
-			all = append(all, fmt.Sprintf("%s has %d partitions", name, t.Partitions))
-		}
-	}
-	return ok, strings.Join(all, "; ")
+	return g.delivery.producer.TopicsDetail(g.routes.Get().Topics(), "its callbacks are parked")
 }
 
-// addFileCheck shows a file: which one is in use, and why the one on disk is not, if so.
-// It is never required: the last good file goes on working.
+// addFileCheck shows a file that is reloaded.
 func addFileCheck(ready *process.Readiness, status func() reload.Status) {
-	ready.Add("file "+status().Name, false, func() (bool, string) {
-		s := status()
-		if s.Path == "" {
-			return true, "none, the default is in use"
-		}
-		detail := fmt.Sprintf("%s, sha256 %.12s, read %s", absolute(s.Path), s.SHA256, s.LoadedAt.UTC().Format(time.RFC3339))
-		if len(s.Warnings) > 0 {
-			detail += "; warnings: " + oneLine(s.Warnings)
-		}
-		if s.Err != nil {
-			return false, detail + "; the file as it is cannot be used: " + oneLine(s.Err)
-		}
-		return true, detail
-	})
+	ready.Add("file "+status().Name, false, func() (bool, string) { return process.FileDetail(status()) })
 }
-
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -20,14 +20,14 @@ type runCommand struct {
 
 // Run takes callbacks until a signal comes. A mistake in the settings or the files, or a
 // journal that cannot be opened, is an error before anything listens.
-func (c *runCommand) Run(con *console) error {
+func (c *runCommand) Run(con *process.Console) error {
 	if err := c.complete(); err != nil {
 		return err
 	}
 	if errs := c.wrong(true); len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	log, err := c.Logs.New(con.stderr)
+	log, err := c.Logs.New(con.Stderr)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (c *runCommand) Run(con *console) error {
 		log.Error("gateway cannot start", zap.Error(err))
 		return fmt.Errorf("start: %w", errors.Join(err, p.Stop(closeTime)))
 	}
-	return p.Run(con.ctx, c.stopBudget())
+	return p.Run(con.Context, c.stopBudget())
 }
 
 // stopBudget is the time for all of a stop: readiness, the last answers, the drain, and

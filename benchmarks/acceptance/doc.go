@@ -11,8 +11,14 @@
 //	TIDEGATE_TEST_BROKERS        HOST:PORT,...
 //	TIDEGATE_TEST_KAFKA_FLAGS    flags of the connection for everyone, as: --kafka-tls --kafka-tls-ca=FILE
 //	TIDEGATE_TEST_KAFKA_SECRETS  a folder with ca.pem and USER.password for gateway, consumer and admin:
-//	                             each speaks TLS and SCRAM-SHA-512 as its own user
-//	TIDEGATE_TEST_KAFKA_SH       deploy/kafka/kafka.sh, with its environment, to take the cluster away and bring it back
+//	                             each speaks TLS and SCRAM-SHA-512 as its own user; and for reader and
+//	                             admin USER.properties, for Java, and USER.librdkafka
+//	TIDEGATE_TEST_KAFKA_SH       deploy/kafka/kafka.sh, with its environment, to take the cluster away and
+//	                             bring it back, and to run Kafka's Java tools
+//
+// TestForeignReaders reads with programs of others: Kafka's Java tools, which come with a
+// real Kafka only, and kcat, which must then be installed; without one it is tried where
+// it is installed.
 //
 // # How hard
 //

@@ -51,7 +51,7 @@ func newScene(t *testing.T, signed int, change func(*stack.Options)) *scene {
 	bin(t, "load")
 	folder := t.TempDir()
 	s := &scene{t: t, appsFile: filepath.Join(folder, "apps.yaml")}
-	text := "defaults: {rate_limit: {per_second: 100000, burst: 100000}}\napps:\n"
+	text := "defaults: {rate_limit: {per_second: 100000, burst: 100000}, alarm_rate_limit: {per_second: 100000, burst: 100000}}\napps:\n"
 	first := nextApp.Add(int64(signed)+1) - int64(signed) - 1
 	for i := range int64(signed) + 1 {
 		s.apps = append(s.apps, first+i)
@@ -156,10 +156,10 @@ func (r *run) entries() []ledger.Entry {
 // progress waits until the run's ledger has n requests more than at the call.
 func (r *run) progress(n int) { r.scene.t.Helper(); r.wait(n, "\n") }
 
-// timeouts waits until the run's ledger has n more requests that were given up.
-func (r *run) timeouts(n int) {
+// failures waits until the run's ledger has n more requests that failed so.
+func (r *run) failures(n int, kind ledger.Failure) {
 	r.scene.t.Helper()
-	r.wait(n, `"failure":"`+string(ledger.FailureTimeout)+`"`)
+	r.wait(n, `"failure":"`+string(kind)+`"`)
 }
 
 // wait waits until mark stands n times more in the ledger than at the call.

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/tidegate/tidegate/benchmarks/load/ledger"
 	"github.com/tidegate/tidegate/schema"
@@ -151,4 +154,51 @@ func unchanged(original, letter *schema.Record) error {
 		}
 	}
 	return nil
+}
+
+// schemas are the two published JSON Schemas of an enriched record.
+type schemas struct {
+	value, headers *jsonschema.Schema
+}
+
+func publishedSchemas(t *testing.T) schemas {
+	t.Helper()
+	compile := func(name string) *jsonschema.Schema {
+		compiled, err := jsonschema.NewCompiler().Compile("../../schema/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return compiled
+	}
+	return schemas{value: compile("enriched-alarm.v1.schema.json"), headers: compile("enriched-alarm.v1.headers.schema.json")}
+}
+
+// check holds an enriched record to the schemas, and its key and headers to its value,
+// which it returns as far as it could be read.
+func (p schemas) check(r *schema.Record) (event schema.EnrichedAlarm, err error) {
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(r.Value))
+	if err != nil {
+		return event, fmt.Errorf("value: %w", err)
+	}
+	if err := p.value.Validate(value); err != nil {
+		return event, fmt.Errorf("value: %w", err)
+	}
+	headers := map[string]any{}
+	for _, h := range r.Headers {
+		if _, twice := headers[h.Key]; twice {
+			return event, fmt.Errorf("header %s comes twice", h.Key)
+		}
+		headers[h.Key] = string(h.Value)
+	}
+	if err := p.headers.Validate(headers); err != nil {
+		return event, fmt.Errorf("headers: %w", err)
+	}
+	if err := json.Unmarshal(r.Value, &event); err != nil {
+		return event, err
+	}
+	app := strconv.FormatInt(event.SdkAppID, 10)
+	if string(r.Key) != app || headers[schema.HeaderSubject] != app || headers[schema.HeaderID] != event.AlarmID || headers[schema.HeaderTime] != event.EventTime {
+		return event, fmt.Errorf("key %q and headers %v do not go with the value", r.Key, headers)
+	}
+	return event, nil
 }

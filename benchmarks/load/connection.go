@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/tidegate/tidegate/benchmarks/load/ledger"
@@ -21,6 +22,7 @@ type connection struct {
 	timeout time.Duration // for one whole exchange, the connecting aside
 	conn    net.Conn      // nil: to be made
 	until   time.Time     // the deadline that conn has
+	n       int64         // exchanges that conn has begun
 	in      []byte        // the answer as far as it came
 }
 
@@ -34,19 +36,24 @@ const maxAnswer = 64 << 10
 type result struct {
 	status, code int
 	failure      ledger.Failure
+	exchange     int64 // which one of its connection, from 1; 0: there was none
+	last         bool  // the answer said that its connection has no further one
 }
 
 // exchange sends one whole request and waits for its answer. It never retries: what
 // happened to a request is a fact for the ledger.
-func (c *connection) exchange(ctx context.Context, request []byte, now time.Time) result {
+func (c *connection) exchange(ctx context.Context, request []byte, now time.Time) (got result) {
 	if c.conn == nil {
 		dialer := net.Dialer{Timeout: connectTimeout}
 		conn, err := dialer.DialContext(ctx, "tcp", c.target.addr)
 		if err != nil {
 			return result{failure: ledger.FailureConnect}
 		}
-		c.conn, c.until = conn, time.Time{}
+		c.conn, c.until, c.n = conn, time.Time{}, 0
 	}
+	c.n++
+	defer func() { got.exchange = c.n }()
+	c.in = c.in[:0]
 	if c.until.Sub(now) < c.timeout { // moving a deadline costs: it is moved once a second
 		c.until = now.Add(c.timeout + time.Second)
 		if err := c.conn.SetDeadline(c.until); err != nil {
@@ -61,7 +68,6 @@ func (c *connection) exchange(ctx context.Context, request []byte, now time.Time
 
 // answer reads one answer.
 func (c *connection) answer() result {
-	c.in = c.in[:0]
 	var parsed answer
 	for {
 		if len(c.in) == cap(c.in) {
@@ -79,7 +85,7 @@ func (c *connection) answer() result {
 				if parsed.last {
 					c.close()
 				}
-				return result{status: parsed.status, code: parsed.code}
+				return result{status: parsed.status, code: parsed.code, last: parsed.last}
 			}
 		}
 		if err != nil {
@@ -88,11 +94,18 @@ func (c *connection) answer() result {
 	}
 }
 
-// failed gives the connection up.
+// failed gives the connection up and says how it ended. A server's kernel resets a connection
+// that is closed with bytes unread and just closes one without, also when it is killed: that
+// tells a request that nobody read from one whose answer is missing.
 func (c *connection) failed(err error) result {
 	c.close()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return result{failure: ledger.FailureTimeout}
+	case len(c.in) > 0:
+		return result{failure: ledger.FailureCut}
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return result{failure: ledger.FailureReset}
 	}
 	return result{failure: ledger.FailureClosed}
 }

@@ -239,16 +239,31 @@ func TestOutcomesAreToldApart(t *testing.T) {
 		failure ledger.Failure
 		status  int
 		code    int
+		last    bool // of its connection, as the answer says
+		next    int64
 	}{
-		{name: "refused by the application", outcome: "503 7", status: 503, code: 7, handle: func(w http.ResponseWriter) {
+		{name: "refused by the application", outcome: "503 7", status: 503, code: 7, next: 3, handle: func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "15")
 			w.WriteHeader(503)
 			fmt.Fprint(w, `{"ErrorCode":7}`)
 		}},
-		{name: "connection broken", outcome: "closed", failure: ledger.FailureClosed, handle: func(http.ResponseWriter) {
+		{name: "last of its connection", outcome: "200 0", status: 200, last: true, next: 1, handle: func(w http.ResponseWriter) {
+			w.Header().Set("Connection", "close")
+			fmt.Fprint(w, envelope)
+		}},
+		{name: "closed without an answer", outcome: "closed", failure: ledger.FailureClosed, next: 1, handle: func(http.ResponseWriter) {
 			panic(http.ErrAbortHandler)
 		}},
-		{name: "not the envelope", outcome: "bad_answer", failure: ledger.FailureBadAnswer, handle: func(w http.ResponseWriter) {
+		{name: "reset", outcome: "reset", failure: ledger.FailureReset, next: 1, handle: func(w http.ResponseWriter) {
+			hijack(t, w, func(conn *net.TCPConn) error { return conn.SetLinger(0) })
+		}},
+		{name: "half an answer", outcome: "cut", failure: ledger.FailureCut, next: 1, handle: func(w http.ResponseWriter) {
+			hijack(t, w, func(conn *net.TCPConn) error {
+				_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{")
+				return err
+			})
+		}},
+		{name: "not the envelope", outcome: "bad_answer", failure: ledger.FailureBadAnswer, next: 1, handle: func(w http.ResponseWriter) {
 			fmt.Fprint(w, "<html>")
 		}},
 	} {
@@ -264,13 +279,26 @@ func TestOutcomesAreToldApart(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := entries[1]
-			if s.Outcomes[test.outcome] != 1 || s.Requests != 3 || e.Failure != test.failure || e.Status != test.status || e.Code != test.code {
+			if s.Outcomes[test.outcome] < 1 || s.Requests != 3 || e.Failure != test.failure || e.Status != test.status || e.Code != test.code ||
+				e.Exchange != 2 || e.Close != test.last {
 				t.Errorf("summary %+v, entry %+v", s, e)
 			}
-			if entries[2].Status != 200 {
-				t.Errorf("the next request: %+v", entries[2])
+			if entries[2].Status != 200 || entries[2].Exchange != test.next {
+				t.Errorf("the next request, want it to be number %d of its connection: %+v", test.next, entries[2])
 			}
 		})
+	}
+}
+
+// hijack lets do treat the connection of an answer, and closes it.
+func hijack(t *testing.T, w http.ResponseWriter, do func(*net.TCPConn) error) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if err := errors.Join(do(conn.(*net.TCPConn)), conn.Close()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -295,8 +323,8 @@ func TestNobodyListensIsNoRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	s, _, err := load(t.Context(), t, "--url", "http://"+listener.Addr().String(), "--duration", "100ms", "--connections", "2")
-	if err == nil || s.Outcomes["connect"] == 0 {
+	s, entries, err := load(t.Context(), t, "--url", "http://"+listener.Addr().String(), "--duration", "100ms", "--connections", "2")
+	if err == nil || s.Outcomes["connect"] == 0 || entries[0].Exchange != 0 {
 		t.Errorf("error %v, summary %+v", err, s)
 	}
 	// Two connections, one attempt each 5 ms: it must not spin.

@@ -13,7 +13,7 @@ import (
 type appsCommand struct {
 	AppsFile  string  `required:"" placeholder:"FILE" help:"Where to write it; an existing file is not replaced."`
 	AppCount  int     `default:"64" placeholder:"N" help:"How many apps (default ${default})."`
-	PerSecond float64 `default:"100000" help:"Rate limit of each app in callbacks a second, so that load meets the gateway and not its limits (default ${default})."`
+	PerSecond float64 `default:"100000" help:"Rate limit of each app in callbacks a second, of quota alarms and of the others, so that load meets the gateway and not its limits (default ${default})."`
 }
 
 // Run writes the file.
@@ -40,8 +40,8 @@ func (c *appsCommand) Run(_ context.Context, out io.Writer) error {
 func sampleApps(count int, perSecond float64) string {
 	var text strings.Builder
 	text.WriteString("# Sample apps for trying out and for load: their tokens are no secrets.\n")
-	fmt.Fprintf(&text, "defaults: {rate_limit: {per_second: %s, burst: %d}}\napps:\n",
-		strconv.FormatFloat(perSecond, 'f', -1, 64), max(1, int(perSecond)))
+	limit := fmt.Sprintf("{per_second: %s, burst: %d}", strconv.FormatFloat(perSecond, 'f', -1, 64), max(1, int(perSecond)))
+	fmt.Fprintf(&text, "defaults: {rate_limit: %s, alarm_rate_limit: %s}\napps:\n", limit, limit)
 	for i := range int64(count) {
 		id := firstSampleApp + i
 		fmt.Fprintf(&text, "  - {sdk_app_id: %d, name: Sample %d, owner: team-%d, tokens: [\"plain:%s\"]}\n", id, i+1, i%8+1, sampleToken(id))

@@ -6,7 +6,7 @@
 #   kafka.sh kill-all | restart-all      the same for every node
 #   kafka.sh stop | wipe                 stop the nodes that this folder started | and delete their data
 #   kafka.sh brokers                     print the bootstrap list
-#   kafka.sh client USER                 print the path of USER's client properties (admin, gateway, consumer, reader)
+#   kafka.sh client USER [librdkafka]    print the path of USER's client properties, for Java or librdkafka (admin, gateway, consumer, reader)
 #   kafka.sh tool CLASS ARG...           run one of Kafka's Java tools, as: tool org.apache.kafka.tools.TopicCommand --list --bootstrap-server ...
 # KAFKA_HOME      where jars and data go (default .kafka in the current folder); jars may be shared by KAFKA_LIBS
 # KAFKA_SECURITY  plaintext (default) or sasl_ssl (TLS, PLAIN and SCRAM, ACLs); read at the first start, kept with the data
@@ -19,7 +19,8 @@ heap=${KAFKA_HEAP:-"-Xms256m -Xmx512m"}
 users=(admin gateway consumer reader)
 
 say() { printf '%s\n' "$*" >&2; }
-java_run() { java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$libs/*" "$@"; }
+# shellcheck disable=SC2086 # replace holds no word at all, or exec
+java_run() { ${replace:-} java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$libs/*" "$@"; }
 nodes() { cat "$data/nodes"; }
 security() { cat "$data/security"; }
 port() { echo $(( $(cat "$data/first-port") + ($1 - 1) * 3 )); } # clients; +1 other brokers; +2 controllers
@@ -54,6 +55,14 @@ sasl.mechanism=SCRAM-SHA-512
 sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="$user" password="$(cat "$user.password")";
 ssl.truststore.type=PEM
 ssl.truststore.location=$dir/ca.pem
+EOF
+      cat > "$user.librdkafka" <<EOF
+# PLAIN, inside TLS: the librdkafka of Debian 12 is older than 2.6.1, whose SCRAM Kafka 4 refuses (librdkafka#4895).
+security.protocol=SASL_SSL
+sasl.mechanisms=PLAIN
+sasl.username=$user
+sasl.password=$(cat "$user.password")
+ssl.ca.location=$dir/ca.pem
 EOF
     done
   )
@@ -169,7 +178,7 @@ restart-all) for i in $(seq "$(nodes)"); do alive "$i" || start_node "$i"; done;
 stop) stop ;;
 wipe) stop; rm -rf "$data" ;;
 brokers) brokers ;;
-client) echo "$data/secrets/$2.properties" ;;
-tool) shift; install; java_run "$@" ;;
+client) if [ "${3:-}" = librdkafka ]; then echo "$data/secrets/$2.librdkafka"; else echo "$data/secrets/$2.properties"; fi ;;
+tool) shift; install; replace=exec java_run "$@" ;; # Java takes this shell's place: who stops the one stops the other
 *) sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
 esac

@@ -12,9 +12,13 @@ type App struct {
 	Zone       *time.Location
 	ZoneName   string // as written in the file: the IANA name of Zone
 	Steps      Steps
-	RateLimit  RateLimit
-	Tokens     []Token // empty: this app's callbacks are not signed
-	Registered bool    // false: the app is not in the file, and only its defaults hold
+	RateLimit  RateLimit // of every callback but the quota alarm
+	Tokens     []Token   // empty: this app's callbacks are not signed
+	Registered bool      // false: the app is not in the file, and only its defaults hold
+
+	// AlarmRateLimit is of the quota alarm alone: traffic that matters less must not cost an
+	// alarm, which the vendor does not repeat.
+	AlarmRateLimit RateLimit
 }
 
 // Steps are the percentages of an app's daily quota at which its severity rises. They rise
@@ -26,7 +30,7 @@ type Steps struct {
 	Exhausted float64
 }
 
-// RateLimit is the token bucket of one app's callbacks.
+// RateLimit is one token bucket of an app's callbacks.
 type RateLimit struct {
 	PerSecond float64 // above 0
 	Burst     int     // at least 1
@@ -37,15 +41,17 @@ const firstStep = 70
 
 // defaults hold where neither the app nor the file's defaults say anything.
 var defaults = settings{
-	zoneName: "Asia/Shanghai",
-	steps:    Steps{Watch: firstStep, Warning: 80, Critical: 90, Exhausted: 100},
-	rate:     RateLimit{PerSecond: 200, Burst: 1000},
+	zoneName:  "Asia/Shanghai",
+	steps:     Steps{Watch: firstStep, Warning: 80, Critical: 90, Exhausted: 100},
+	rate:      RateLimit{PerSecond: 200, Burst: 1000},
+	alarmRate: RateLimit{PerSecond: 100, Burst: 1000},
 }
 
 // settings are what an app may have from the file's defaults.
 type settings struct {
-	zone     *time.Location
-	zoneName string
-	steps    Steps
-	rate     RateLimit
+	zone      *time.Location
+	zoneName  string
+	steps     Steps
+	rate      RateLimit
+	alarmRate RateLimit
 }

@@ -8,9 +8,10 @@ type file struct {
 
 // fileSettings are what defaults hold, and an app may override.
 type fileSettings struct {
-	TimeZone  *string        `yaml:"time_zone"`
-	Steps     *fileSteps     `yaml:"steps"`
-	RateLimit *fileRateLimit `yaml:"rate_limit"`
+	TimeZone       *string        `yaml:"time_zone"`
+	Steps          *fileSteps     `yaml:"steps"`
+	RateLimit      *fileRateLimit `yaml:"rate_limit"`
+	AlarmRateLimit *fileRateLimit `yaml:"alarm_rate_limit"`
 }
 
 type fileSteps struct {
@@ -35,8 +36,10 @@ type fileApp struct {
 	TimeZone  *string        `yaml:"time_zone"`
 	Steps     *fileSteps     `yaml:"steps"`
 	RateLimit *fileRateLimit `yaml:"rate_limit"`
+
+	AlarmRateLimit *fileRateLimit `yaml:"alarm_rate_limit"`
 }
 
 func (a *fileApp) settings() *fileSettings {
-	return &fileSettings{TimeZone: a.TimeZone, Steps: a.Steps, RateLimit: a.RateLimit}
+	return &fileSettings{TimeZone: a.TimeZone, Steps: a.Steps, RateLimit: a.RateLimit, AlarmRateLimit: a.AlarmRateLimit}
 }

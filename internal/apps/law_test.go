@@ -15,6 +15,7 @@ type drawn struct {
 	name, site   string
 	zone         string
 	watch, burst int // 0: not in the file
+	alarmBurst   int // the same
 	tokens       []string
 }
 
@@ -33,6 +34,9 @@ func (d *drawn) yaml() string {
 	if d.burst != 0 {
 		fields = append(fields, fmt.Sprintf("rate_limit: {burst: %d}", d.burst))
 	}
+	if d.alarmBurst != 0 {
+		fields = append(fields, fmt.Sprintf("alarm_rate_limit: {burst: %d}", d.alarmBurst))
+	}
 	if len(d.tokens) > 0 {
 		fields = append(fields, `tokens: ["plain:`+strings.Join(d.tokens, `", "plain:`)+`"]`)
 	}
@@ -42,13 +46,14 @@ func (d *drawn) yaml() string {
 func drawApps(t *rapid.T) []drawn {
 	one := rapid.Custom(func(t *rapid.T) drawn {
 		return drawn{
-			id:     rapid.Int64Range(1, 1<<51).Draw(t, "id"),
-			name:   rapid.StringMatching(`[A-Za-z][A-Za-z0-9 .-]{0,20}`).Draw(t, "name"),
-			site:   rapid.SampledFrom([]string{"", "cn", "intl"}).Draw(t, "site"),
-			zone:   rapid.SampledFrom([]string{"", "UTC", "Asia/Shanghai", "America/New_York"}).Draw(t, "zone"),
-			watch:  rapid.SampledFrom([]int{0, 70, 75, 79}).Draw(t, "watch"),
-			burst:  rapid.SampledFrom([]int{0, 1, 5000}).Draw(t, "burst"),
-			tokens: rapid.SliceOfNDistinct(rapid.StringMatching(`[a-zA-Z0-9]{1,12}`), 0, 3, rapid.ID[string]).Draw(t, "tokens"),
+			id:         rapid.Int64Range(1, 1<<51).Draw(t, "id"),
+			name:       rapid.StringMatching(`[A-Za-z][A-Za-z0-9 .-]{0,20}`).Draw(t, "name"),
+			site:       rapid.SampledFrom([]string{"", "cn", "intl"}).Draw(t, "site"),
+			zone:       rapid.SampledFrom([]string{"", "UTC", "Asia/Shanghai", "America/New_York"}).Draw(t, "zone"),
+			watch:      rapid.SampledFrom([]int{0, 70, 75, 79}).Draw(t, "watch"),
+			burst:      rapid.SampledFrom([]int{0, 1, 5000}).Draw(t, "burst"),
+			alarmBurst: rapid.SampledFrom([]int{0, 2, 6000}).Draw(t, "alarm burst"),
+			tokens:     rapid.SliceOfNDistinct(rapid.StringMatching(`[a-zA-Z0-9]{1,12}`), 0, 3, rapid.ID[string]).Draw(t, "tokens"),
 		}
 	})
 	return rapid.SliceOfNDistinct(one, 0, 8, func(d drawn) int64 { return d.id }).Draw(t, "apps")
@@ -56,7 +61,7 @@ func drawApps(t *rapid.T) []drawn {
 
 func fileOf(apps []drawn) string {
 	var b strings.Builder
-	b.WriteString("defaults: {time_zone: Europe/Paris, steps: {watch: 71}, rate_limit: {burst: 77}}\napps:")
+	b.WriteString("defaults: {time_zone: Europe/Paris, steps: {watch: 71}, rate_limit: {burst: 77}, alarm_rate_limit: {per_second: 8, burst: 88}}\napps:")
 	if len(apps) == 0 {
 		b.WriteString(" []")
 	}
@@ -94,8 +99,9 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			if zone := or(d.zone, "Europe/Paris"); app.ZoneName != zone || app.Zone.String() != zone {
 				t.Errorf("%+v: zone %s", d, app.ZoneName)
 			}
-			if app.Steps != (Steps{float64(or(d.watch, 71)), 80, 90, 100}) || app.RateLimit != (RateLimit{200, or(d.burst, 77)}) {
-				t.Errorf("%+v: %+v %+v", d, app.Steps, app.RateLimit)
+			if app.Steps != (Steps{float64(or(d.watch, 71)), 80, 90, 100}) || app.RateLimit != (RateLimit{200, or(d.burst, 77)}) ||
+				app.AlarmRateLimit != (RateLimit{8, or(d.alarmBurst, 88)}) {
+				t.Errorf("%+v: %+v %+v %+v", d, app.Steps, app.RateLimit, app.AlarmRateLimit)
 			}
 			var tokens []string
 			for _, token := range app.Tokens {

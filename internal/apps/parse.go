@@ -95,7 +95,7 @@ func (r *reader) app(a *fileApp, i int, d settings) *App {
 	s := r.settings(a.settings(), d, at...)
 	app := &App{
 		Owner: a.Owner, Tier: a.Tier, Zone: s.zone, ZoneName: s.zoneName,
-		Steps: s.steps, RateLimit: s.rate, Registered: true,
+		Steps: s.steps, RateLimit: s.rate, AlarmRateLimit: s.alarmRate, Registered: true,
 	}
 	app.ID = r.id(a.ID, at)
 	app.Name = r.name(a.Name, at)

@@ -29,7 +29,7 @@ func resolving() Options {
 }
 
 const documented = `
-defaults: {time_zone: Asia/Shanghai, steps: {watch: 70, warning: 80, critical: 90, exhausted: 100}, rate_limit: {per_second: 200, burst: 1000}}
+defaults: {time_zone: Asia/Shanghai, steps: {watch: 70, warning: 80, critical: 90, exhausted: 100}, rate_limit: {per_second: 200, burst: 1000}, alarm_rate_limit: {per_second: 100, burst: 1000}}
 apps:
   - sdk_app_id: 1400000001          # required, unique, a positive integer
     name: Harbor Chat               # required
@@ -43,6 +43,7 @@ apps:
     time_zone: Europe/Berlin
     steps: {watch: 75, exhausted: 110}
     rate_limit: {per_second: 0.5}
+    alarm_rate_limit: {burst: 20}
 `
 
 func mustParse(t *testing.T, text string, o Options) *Snapshot {
@@ -66,8 +67,8 @@ func TestDocumentedFile(t *testing.T) {
 	if harbor.ZoneName != "Asia/Shanghai" || harbor.Zone.String() != "Asia/Shanghai" {
 		t.Errorf("zone: %v", harbor.Zone)
 	}
-	if harbor.Steps != (Steps{70, 80, 90, 100}) || harbor.RateLimit != (RateLimit{200, 1000}) {
-		t.Errorf("settings: %+v %+v", harbor.Steps, harbor.RateLimit)
+	if harbor.Steps != (Steps{70, 80, 90, 100}) || harbor.RateLimit != (RateLimit{200, 1000}) || harbor.AlarmRateLimit != (RateLimit{100, 1000}) {
+		t.Errorf("settings: %+v %+v %+v", harbor.Steps, harbor.RateLimit, harbor.AlarmRateLimit)
 	}
 	if len(harbor.Tokens) != 2 || string(harbor.Tokens[0].Bytes()) != "harbor-token" || string(harbor.Tokens[1].Bytes()) != "old-token" {
 		t.Errorf("tokens: %q %q", harbor.Tokens[0].Bytes(), harbor.Tokens[1].Bytes())
@@ -85,8 +86,8 @@ func TestOverridesAreKeyByKey(t *testing.T) {
 	if lantern.Steps != (Steps{75, 80, 90, 110}) {
 		t.Errorf("steps: %+v", lantern.Steps)
 	}
-	if lantern.RateLimit != (RateLimit{0.5, 1000}) {
-		t.Errorf("rate limit: %+v", lantern.RateLimit)
+	if lantern.RateLimit != (RateLimit{0.5, 1000}) || lantern.AlarmRateLimit != (RateLimit{100, 20}) {
+		t.Errorf("rate limits: %+v, of alarms %+v", lantern.RateLimit, lantern.AlarmRateLimit)
 	}
 	if lantern.ZoneName != "Europe/Berlin" {
 		t.Errorf("zone: %s", lantern.ZoneName)
@@ -94,19 +95,19 @@ func TestOverridesAreKeyByKey(t *testing.T) {
 }
 
 func TestUnlisted(t *testing.T) {
-	s := mustParse(t, "defaults: {time_zone: UTC, rate_limit: {burst: 7}}\napps: []\n", Options{})
+	s := mustParse(t, "defaults: {time_zone: UTC, rate_limit: {burst: 7}, alarm_rate_limit: {per_second: 3}}\napps: []\n", Options{})
 	if s.Get(5) != nil {
 		t.Error("an app that is not in the file")
 	}
 	app := s.Unlisted(5)
-	if app.ID != 5 || app.Registered || app.ZoneName != "UTC" || app.Zone == nil || app.RateLimit != (RateLimit{200, 7}) || app.Steps != defaults.steps {
+	if app.ID != 5 || app.Registered || app.ZoneName != "UTC" || app.Zone == nil || app.RateLimit != (RateLimit{200, 7}) || app.AlarmRateLimit != (RateLimit{3, 1000}) || app.Steps != defaults.steps {
 		t.Errorf("%+v", app)
 	}
 }
 
 func TestWithoutDefaults(t *testing.T) {
 	app := mustParse(t, "apps: [{sdk_app_id: 1, name: a}]", Options{}).Get(1)
-	if app.ZoneName != "Asia/Shanghai" || app.Zone == nil || app.Steps != (Steps{70, 80, 90, 100}) || app.RateLimit != (RateLimit{200, 1000}) {
+	if app.ZoneName != "Asia/Shanghai" || app.Zone == nil || app.Steps != (Steps{70, 80, 90, 100}) || app.RateLimit != (RateLimit{200, 1000}) || app.AlarmRateLimit != (RateLimit{100, 1000}) {
 		t.Errorf("%+v", app)
 	}
 }
@@ -189,15 +190,19 @@ func TestProblems(t *testing.T) {
 		"steps equal":         {app + "    steps: {critical: 100}\n", "4:12: apps[0].steps.exhausted: exhausted is 100 and must be above critical, which is 100"},
 		"default steps wrong: said once": {"defaults: {steps: {watch: 50}}\n" + app + "    steps: {warning: 85}\n",
 			"1:27: defaults.steps.watch: want 70 or more: the vendor does not call below, so this step would never be seen"},
-		"rate zero":         {app + "    rate_limit: {per_second: 0}\n", "4:30: apps[0].rate_limit.per_second: want a number above 0, callbacks per second"},
-		"rate not a number": {app + "    rate_limit: {per_second: .nan}\n", "4:30: apps[0].rate_limit.per_second: want a number, have infinity or not-a-number"},
-		"burst zero":        {app + "    rate_limit: {burst: 0}\n", "4:25: apps[0].rate_limit.burst: want a whole number of at least 1, callbacks"},
-		"unknown key":       {app + "    sign_token: x\n", "4:5: apps[0].sign_token: unknown key; known here: name, owner, rate_limit, sdk_app_id, site, steps, tier, time_zone, tokens"},
-		"key misspelt":      {app + "    token: [\"plain:x\"]\n", "4:5: apps[0].token: unknown key; did you mean tokens?"},
-		"tokens as text":    {app + "    tokens: plain:s3cr3t\n", "4:13: apps[0].tokens: want a list, have text; write [...] or one - per line"},
-		"token as a number": {app + "    tokens: [5]\n", "4:14: apps[0].tokens[0]: want text, have a whole number; put it in quotes"},
-		"token twice":       {app + "    tokens: [\"plain:x\", \"plain:x\"]\n", "4:25: apps[0].tokens[1]: the same token stands twice; keep one"},
-		"app is a number":   {"apps: [5]\n", "1:8: apps[0]: want keys with values, have a whole number"},
+		"rate zero":              {app + "    rate_limit: {per_second: 0}\n", "4:30: apps[0].rate_limit.per_second: want a number above 0, callbacks per second"},
+		"rate not a number":      {app + "    rate_limit: {per_second: .nan}\n", "4:30: apps[0].rate_limit.per_second: want a number, have infinity or not-a-number"},
+		"burst zero":             {app + "    rate_limit: {burst: 0}\n", "4:25: apps[0].rate_limit.burst: want a whole number of at least 1, callbacks"},
+		"alarm rate negative":    {app + "    alarm_rate_limit: {per_second: -1}\n", "4:36: apps[0].alarm_rate_limit.per_second: want a number above 0, callbacks per second"},
+		"alarm burst zero":       {"defaults: {alarm_rate_limit: {burst: 0}}\n" + app, "1:38: defaults.alarm_rate_limit.burst: want a whole number of at least 1, callbacks"},
+		"alarm rate misspelt":    {app + "    alarm_ratelimit: {burst: 1}\n", "4:5: apps[0].alarm_ratelimit: unknown key; did you mean alarm_rate_limit?"},
+		"alarm rate as a number": {app + "    alarm_rate_limit: 100\n", "4:23: apps[0].alarm_rate_limit: want keys with values, have a whole number"},
+		"unknown key":            {app + "    sign_token: x\n", "4:5: apps[0].sign_token: unknown key; known here: alarm_rate_limit, name, owner, rate_limit, sdk_app_id, site, steps, tier, time_zone, tokens"},
+		"key misspelt":           {app + "    token: [\"plain:x\"]\n", "4:5: apps[0].token: unknown key; did you mean tokens?"},
+		"tokens as text":         {app + "    tokens: plain:s3cr3t\n", "4:13: apps[0].tokens: want a list, have text; write [...] or one - per line"},
+		"token as a number":      {app + "    tokens: [5]\n", "4:14: apps[0].tokens[0]: want text, have a whole number; put it in quotes"},
+		"token twice":            {app + "    tokens: [\"plain:x\", \"plain:x\"]\n", "4:25: apps[0].tokens[1]: the same token stands twice; keep one"},
+		"app is a number":        {"apps: [5]\n", "1:8: apps[0]: want keys with values, have a whole number"},
 		"everything at once": {"apps:\n  - sdk_app_id: 0\n    naame: a\n    site: x\n  - sdk_app_id: x\n    name: 5\n    tokens: [abc, \"env:NOPE\"]\n",
 			"2:5: apps[0].name is missing; write what people call the app, such as name: Harbor Chat\n" +
 				"2:17: apps[0].sdk_app_id: want a whole number from 1 to 9007199254740991\n" +
@@ -257,10 +262,13 @@ func TestGetDoesNotAllocate(t *testing.T) {
 	}
 }
 
+func isRate(l RateLimit) bool { return l.PerSecond > 0 && l.Burst >= 1 }
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(documented))
 	f.Add([]byte("apps: [{sdk_app_id: 1, name: a, tokens: [plain]}]"))
 	f.Add([]byte("defaults: {steps: {watch: .nan}}\napps: [null, 5, {}]"))
+	f.Add([]byte("defaults: {alarm_rate_limit: {per_second: 1e-400}}\napps: [{sdk_app_id: 1, name: a, alarm_rate_limit: {burst: -1}}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, problems := Parser(resolving())(data)
 		if s == nil {
@@ -270,7 +278,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for app := range s.All() {
-			if app.ID < 1 || app.Name == "" || app.Zone == nil || app.Steps.Watch < firstStep || !(app.RateLimit.PerSecond > 0) || app.RateLimit.Burst < 1 || s.Get(app.ID) != app {
+			if app.ID < 1 || app.Name == "" || app.Zone == nil || app.Steps.Watch < firstStep || !isRate(app.RateLimit) || !isRate(app.AlarmRateLimit) || s.Get(app.ID) != app {
 				t.Errorf("taken: %+v", app)
 			}
 			for _, token := range app.Tokens {

@@ -19,7 +19,10 @@ func (r *reader) settings(f *fileSettings, base settings, at ...any) settings {
 		base.steps = r.steps(f.Steps, base.steps, at)
 	}
 	if f.RateLimit != nil {
-		base.rate = r.rate(f.RateLimit, base.rate, at)
+		base.rate = r.rate(f.RateLimit, base.rate, with(at, "rate_limit"))
+	}
+	if f.AlarmRateLimit != nil {
+		base.alarmRate = r.rate(f.AlarmRateLimit, base.alarmRate, with(at, "alarm_rate_limit"))
 	}
 	return base
 }
@@ -58,8 +61,8 @@ func (r *reader) steps(f *fileSteps, steps Steps, parent []any) Steps {
 	return steps
 }
 
-func (r *reader) rate(f *fileRateLimit, rate RateLimit, parent []any) RateLimit {
-	at := with(parent, "rate_limit")
+// rate reads the bucket at that path, where it overrides rate.
+func (r *reader) rate(f *fileRateLimit, rate RateLimit, at []any) RateLimit {
 	if f.PerSecond != nil {
 		if rate.PerSecond = *f.PerSecond; !(rate.PerSecond > 0) {
 			r.wrong(with(at, "per_second"), "want a number above 0, callbacks per second")

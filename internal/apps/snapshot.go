@@ -24,7 +24,7 @@ func (s *Snapshot) Get(id int64) *App { return s.byID[id] }
 func (s *Snapshot) Unlisted(id int64) *App {
 	return &App{
 		ID: id, Zone: s.defaults.zone, ZoneName: s.defaults.zoneName,
-		Steps: s.defaults.steps, RateLimit: s.defaults.rate,
+		Steps: s.defaults.steps, RateLimit: s.defaults.rate, AlarmRateLimit: s.defaults.alarmRate,
 	}
 }
 

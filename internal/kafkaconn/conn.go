@@ -3,6 +3,7 @@ package kafkaconn
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -58,7 +59,7 @@ func Open(f Flags, clientID string) (*Conn, error) {
 	if err := f.Check(); err != nil {
 		return nil, err
 	}
-	tlsConfig, err := f.tlsConfig()
+	tlsConfig, err := f.TLSConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -184,4 +185,28 @@ func (c *Conn) InitProducerID(ctx context.Context) (id int64, epoch int16, err e
 		return 0, 0, fmt.Errorf("init producer id: %w", res.Error)
 	}
 	return int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch), nil
+}
+
+// askPause is the time between two questions of AskProducerID.
+const askPause = 200 * time.Millisecond
+
+// AskProducerID asks conn, a Conn, for a producer id until the answer is one that stays, and
+// returns its error: a young cluster refuses for seconds. When ctx ends first, that is the
+// last refusal. For `check`: the id is thrown away.
+func AskProducerID(ctx context.Context, conn interface {
+	InitProducerID(ctx context.Context) (id int64, epoch int16, err error)
+},
+) error {
+	for {
+		_, _, err := conn.InitProducerID(ctx)
+		var passing interface{ Temporary() bool }
+		if err == nil || !errors.As(err, &passing) || !passing.Temporary() {
+			return err
+		}
+		select {
+		case <-time.After(askPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }

@@ -9,11 +9,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -279,5 +281,44 @@ func TestSASLInClearWhenPermitted(t *testing.T) {
 	err := reach(t, c, Flags{SASL: "plain", SASLUser: "user", SASLPasswordFile: file(t, "password", secret), SASLPlaintext: true})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// answers are what a cluster says to InitProducerID, the last one for ever.
+type answers struct {
+	errs  []error
+	asked int
+}
+
+func (a *answers) InitProducerID(context.Context) (int64, int16, error) {
+	err := a.errs[min(a.asked, len(a.errs)-1)]
+	a.asked++
+	return 0, 0, err
+}
+
+// TestAskProducerID: what passes is asked again, what stays is the answer.
+func TestAskProducerID(t *testing.T) {
+	young, never := fmt.Errorf("init: %w", kafka.GroupLoadInProgress), fmt.Errorf("init: %w", kafka.ClusterAuthorizationFailed)
+	for name, row := range map[string]struct {
+		errs  []error
+		want  error
+		asked int // 0: until the time is over
+	}{
+		"at once":        {[]error{nil}, nil, 1},
+		"a young one":    {[]error{young, young, nil}, nil, 3},
+		"no right to it": {[]error{young, never, nil}, never, 2},
+		"young for ever": {[]error{young}, young, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				a := &answers{errs: row.errs}
+				err := AskProducerID(ctx, a)
+				if !errors.Is(err, row.want) || row.asked > 0 && a.asked != row.asked || (ctx.Err() != nil) != (row.asked == 0) {
+					t.Errorf("error %v after %d questions, the time over: %v", err, a.asked, ctx.Err())
+				}
+			})
+		})
 	}
 }

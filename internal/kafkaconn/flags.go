@@ -47,6 +47,20 @@ func (f Flags) Check() error {
 	return nil
 }
 
+// maxPrefix leaves room in Kafka's 249 bytes for the names that follow.
+const maxPrefix = 200
+
+// CheckPrefix returns an error where TopicPrefix is no beginning of a topic's name.
+func (f Flags) CheckPrefix() error {
+	other := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+	}
+	if len(f.TopicPrefix) > maxPrefix || strings.ContainsFunc(f.TopicPrefix, other) {
+		return fmt.Errorf("--topic-prefix: want up to %d letters, digits, dots, dashes and underscores, have %q", maxPrefix, f.TopicPrefix)
+	}
+	return nil
+}
+
 // addresses returns the brokers without blanks and empty items: "a:1, b:2," is how people
 // write lists.
 func (f Flags) addresses() []string {
@@ -61,9 +75,9 @@ func (f Flags) addresses() []string {
 	return list
 }
 
-// tlsConfig returns what TLS needs, nil where it is off. The files are read now; a renewed
+// TLSConfig returns what TLS needs, nil where it is off. The files are read now; a renewed
 // certificate needs a restart.
-func (f Flags) tlsConfig() (*tls.Config, error) {
+func (f Flags) TLSConfig() (*tls.Config, error) {
 	if !f.TLS {
 		return nil, nil
 	}

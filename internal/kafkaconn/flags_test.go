@@ -117,3 +117,14 @@ func TestFlagNames(t *testing.T) {
 		t.Error("an unknown mechanism is taken")
 	}
 }
+
+func TestCheckPrefix(t *testing.T) {
+	for prefix, want := range map[string]bool{
+		"": true, "eu-1.prod_": true, strings.Repeat("a", maxPrefix): true,
+		strings.Repeat("a", maxPrefix+1): false, "a b": false, "a/b": false, "é": false,
+	} {
+		if err := (Flags{TopicPrefix: prefix}).CheckPrefix(); (err == nil) != want {
+			t.Errorf("%q: %v, taken %v", prefix, err, want)
+		}
+	}
+}

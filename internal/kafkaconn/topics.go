@@ -10,6 +10,12 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
+// What lets a cluster lose a broker without losing records that it has acknowledged.
+const (
+	SafeMinISR      = 2
+	SafeReplication = 3
+)
+
 // TopicInfo is what a cluster says about one topic.
 type TopicInfo struct {
 	Name        string

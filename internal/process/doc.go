@@ -1,5 +1,6 @@
 // Package process is what both binaries need to be well-behaved processes: signals, an
-// orderly stop, the admin listener, readiness, logs, and what build this is.
+// orderly stop, the admin listener, readiness, logs, the command line, what a check prints,
+// and what build this is.
 //
 // A binary makes a Process first. Whatever it opens, it registers how to stop in the same
 // breath (OnStop, or Go for what runs), so that a start that fails half-way undoes exactly

@@ -2,7 +2,9 @@ package produce
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -36,6 +38,27 @@ func (p *Producer) Topic(name string) TopicState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.topicLocked(name).state
+}
+
+// TopicsDetail says for a readiness check whether Kafka takes records of all topics that
+// were named, and in one line how it stands with each; refused says what becomes of the
+// records of one that Kafka refuses.
+func (p *Producer) TopicsDetail(names []string, refused string) (ok bool, detail string) {
+	ok = true
+	all := make([]string, len(names))
+	for i, name := range names {
+		switch t := p.Topic(name); {
+		case t.Refused:
+			ok = false
+			all[i] = fmt.Sprintf("%s refused (Kafka error %d), %s", name, t.Code, refused)
+		case t.Partitions == 0:
+			ok = false
+			all[i] = name + " not seen yet"
+		default:
+			all[i] = fmt.Sprintf("%s has %d partitions", name, t.Partitions)
+		}
+	}
+	return ok, strings.Join(all, "; ")
 }
 
 // topicLocked returns the topic, which it begins to watch if that is new. p.mu is held.

@@ -102,7 +102,7 @@ func TestDistanceIsAMetric(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	known := []string{"burst", "name", "owner", "per_second", "rate_limit", "sdk_app_id", "site", "steps", "tier", "time_zone", "tokens"}
+	known := []string{"alarm_rate_limit", "burst", "name", "owner", "per_second", "rate_limit", "sdk_app_id", "site", "steps", "tier", "time_zone", "tokens"}
 	for word, want := range map[string]string{
 		"token": "tokens", "Name": "name", "naem": "name", "sdkappid": "sdk_app_id", "SdkAppid": "sdk_app_id", "timezone": "time_zone",
 		"rate-limit": "rate_limit", "persecond": "per_second", "owners": "owner", "colour": "", "x": "", "description": "",

@@ -185,8 +185,8 @@ func (r *Report) String() string {
 
 // String names an entry for a person.
 func (e *Entry) String() string {
-	return fmt.Sprintf("request %d: app %d, its number %d, %s, EventTime %d, QuotaUsed %d, status %d code %d %s",
-		e.Seq, e.App, e.N, e.Kind, e.EventTime, e.Used, e.Status, e.Code, e.Failure)
+	return fmt.Sprintf("request %d: app %d, its number %d, %s, EventTime %d, QuotaUsed %d, status %d code %d %s, exchange %d of its connection",
+		e.Seq, e.App, e.N, e.Kind, e.EventTime, e.Used, e.Status, e.Code, e.Failure, e.Exchange)
 }
 
 // String names a record for a person.

@@ -43,7 +43,9 @@ type Failure string
 // The failures.
 const (
 	FailureConnect   Failure = "connect"    // no connection: the request never left, so its callback cannot be anywhere
-	FailureClosed    Failure = "closed"     // the connection broke before a whole answer came: the callback may have been taken
+	FailureReset     Failure = "reset"      // the connection was reset before any of the answer: most likely nobody read the request
+	FailureClosed    Failure = "closed"     // the connection was closed before any of the answer: the callback may have been taken
+	FailureCut       Failure = "cut"        // the connection ended in the middle of the answer: the callback may have been taken
 	FailureTimeout   Failure = "timeout"    // no whole answer in time: the callback may have been taken
 	FailureBadAnswer Failure = "bad_answer" // what came is not an HTTP answer with the vendor's envelope
 )
@@ -66,6 +68,8 @@ type Entry struct {
 	Status    int     `json:"status"`            // HTTP status, 0: no answer
 	Code      int     `json:"code"`              // ErrorCode of the envelope
 	Failure   Failure `json:"failure,omitempty"` //
+	Exchange  int64   `json:"exchange"`          // which request of its connection, from 1; 0: it had no connection
+	Close     bool    `json:"close,omitempty"`   // the answer said that it was the last of its connection
 }
 
 // Latency is the time from the scheduled arrival to the answer: what a caller that does
@@ -113,6 +117,10 @@ func appendLine(dst []byte, e *Entry) []byte {
 	if e.Failure != "" {
 		dst = append(dst, `,"failure":`...)
 		dst = appendString(dst, string(e.Failure))
+	}
+	field(`,"exchange":`, e.Exchange)
+	if e.Close {
+		dst = append(dst, `,"close":true`...)
 	}
 	return append(dst, '}', '\n')
 }

@@ -25,7 +25,8 @@ func drawEntry(t *rapid.T) Entry {
 		Digest: Digest(rapid.SliceOf(rapid.Byte()).Draw(t, "body")),
 		Due:    rapid.Int64().Draw(t, "due"), Sent: rapid.Int64().Draw(t, "sent"), Done: rapid.Int64().Draw(t, "done"),
 		Status: rapid.IntRange(0, 599).Draw(t, "status"), Code: rapid.Int().Draw(t, "code"),
-		Failure: rapid.SampledFrom([]Failure{"", FailureConnect, FailureClosed, FailureTimeout, FailureBadAnswer}).Draw(t, "failure"),
+		Failure:  rapid.SampledFrom([]Failure{"", FailureConnect, FailureReset, FailureClosed, FailureCut, FailureTimeout, FailureBadAnswer}).Draw(t, "failure"),
+		Exchange: rapid.Int64().Draw(t, "exchange"), Close: rapid.Bool().Draw(t, "close"),
 	}
 }
 

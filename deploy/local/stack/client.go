@@ -1,8 +1,6 @@
 package stack
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -27,7 +25,7 @@ func newClient(f kafkaconn.Flags, more ...kgo.Opt) (*kgo.Client, error) {
 	}
 	options := append([]kgo.Opt{kgo.SeedBrokers(f.Brokers...), kgo.ClientID("tidegate-stack"), kgo.MetadataMinAge(100 * time.Millisecond)}, more...)
 	if f.TLS {
-		config, err := tlsConfig(f)
+		config, err := f.TLSConfig()
 		if err != nil {
 			return nil, err
 		}
@@ -47,28 +45,6 @@ func newClient(f kafkaconn.Flags, more ...kgo.Opt) (*kgo.Client, error) {
 	return client, nil
 }
 
-func tlsConfig(f kafkaconn.Flags) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if f.TLSCA != "" {
-		pem, err := os.ReadFile(f.TLSCA)
-		if err != nil {
-			return nil, fmt.Errorf("read --kafka-tls-ca: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read --kafka-tls-ca: %s holds no PEM certificate", f.TLSCA)
-		}
-	}
-	if f.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("read --kafka-tls-cert and --kafka-tls-key: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
-}
-
 func mechanism(f kafkaconn.Flags) (sasl.Mechanism, error) {
 	data, err := os.ReadFile(f.SASLPasswordFile)
 	if err != nil {
@@ -86,8 +62,8 @@ func mechanism(f kafkaconn.Flags) (sasl.Mechanism, error) {
 	return nil, errors.New("--kafka-sasl: want plain, scram-sha-256 or scram-sha-512")
 }
 
-// kafkaFlags returns f as the flags of a binary.
-func kafkaFlags(f kafkaconn.Flags) []string {
+// KafkaFlags returns f as the flags of a binary, sorted.
+func KafkaFlags(f kafkaconn.Flags) []string {
 	flags := []string{"--brokers=" + strings.Join(f.Brokers, ",")}
 	for name, value := range map[string]string{
 		"topic-prefix": f.TopicPrefix, "kafka-tls-ca": f.TLSCA, "kafka-tls-cert": f.TLSCert, "kafka-tls-key": f.TLSKey,

@@ -157,12 +157,12 @@ func (s *Stack) gatewayArgs() []string {
 		"--listen=" + s.gatewayListen, "--admin-listen=" + s.gatewayAdmin, "--apps=" + s.options.AppsFile,
 		"--journal-dir=" + s.JournalDir(), "--gateway-name=local",
 	}
-	return slices.Concat(args, kafkaFlags(s.kafkaOf(s.options.GatewayKafka)), s.options.GatewayFlags)
+	return slices.Concat(args, KafkaFlags(s.kafkaOf(s.options.GatewayKafka)), s.options.GatewayFlags)
 }
 
 func (s *Stack) consumerArgs() []string {
 	args := []string{"--admin-listen=" + s.consumerAdmin, "--apps=" + s.options.AppsFile, "--store=" + s.StoreURL()}
-	return slices.Concat(args, kafkaFlags(s.kafkaOf(s.options.ConsumerKafka)), s.options.ConsumerFlags)
+	return slices.Concat(args, KafkaFlags(s.kafkaOf(s.options.ConsumerKafka)), s.options.ConsumerFlags)
 }
 
 // kafkaOf returns a child's own connection, or the stack's.

@@ -60,6 +60,7 @@ func (f *Forwarder) turn() {
 		if moved && f.inTransition() {
 			f.review()
 		}
+		f.lookAtPace()
 		moved = f.catchUp(2*chunk) || moved // twice the live reader's, so that it arrives
 		moved = f.readLive(chunk) || moved
 		moved = f.unpark(chunk) || moved
@@ -103,11 +104,6 @@ func (f *Forwarder) await(ctx context.Context, ev events, tick <-chan time.Time)
 func (f *Forwarder) tick() {
 	f.now = time.Now()
 	f.live.failed, f.pass.failed, f.park.stuck = false, false, false
-	if f.now.Sub(f.pace.looked) >= paceEvery {
-		s := f.journal.Stats()
-		f.pace.adjust(f.now, f.behind(s), s.Appended, f.journal.SyncTimes())
-		f.metrics.catchUp.Set(f.pace.limit())
-	}
 	if f.parkedFull.Load() && f.park.settled > f.park.fullAt {
 		f.setParkedFull(false) // something went out: there may be room; the next append says
 	}

@@ -13,10 +13,11 @@ const (
 
 	paceEvery  = 250 * time.Millisecond // between two adjustments
 	paceRest   = 10 * time.Millisecond  // how long a spent pace rests
-	paceLeast  = 1000                   // entries a second, however busy the disk is
+	paceFirst  = 5000                   // entries a second to begin with
+	paceLeast  = 1000                   // however busy the disk is
 	paceOfLive = 1.5                    // of the rate at which entries come: else it would never arrive
 	paceSlower = 0.7                    // factors of an adjustment
-	paceFaster = 1.25
+	paceFaster = 1.4
 	paceSyncs  = 10 // so few syncs in the last second: nobody waits for the disk
 )
 
@@ -55,7 +56,7 @@ func (p *pace) adjust(now time.Time, behind bool, appended journal.LSN, syncs jo
 		}
 		return
 	case !p.limited:
-		p.limited, p.rate, p.tokens, p.filled = true, least, 0, now
+		p.limited, p.rate, p.tokens, p.filled = true, paceFirst, paceFirst/10, now
 	case syncs.Count < paceSyncs:
 		p.rate *= 2
 	case p.quiet == 0 || syncs.P99 < p.quiet:
@@ -97,13 +98,23 @@ func (p *pace) took() {
 	}
 }
 
+// lookAtPace adjusts the pace when it is time, and at once when there is suddenly something to
+// catch up with: a quarter of a second at full speed is what it is to prevent.
+func (f *Forwarder) lookAtPace() {
+	due := f.now.Sub(f.pace.looked) >= paceEvery
+	if behind := f.behind(); due || behind && !f.pace.limited {
+		f.pace.adjust(f.now, behind, f.journal.Stats().Appended, f.journal.SyncTimes())
+		f.metrics.catchUp.Set(f.pace.limit())
+	}
+}
+
 // behind reports whether the forwarder is catching up with anything. While Kafka is away it is
 // not: the pace begins slowly, when there is somebody to hand entries to.
-func (f *Forwarder) behind(s journal.Stats) bool {
+func (f *Forwarder) behind() bool {
 	if !f.o.Producer.Up() {
 		return false
 	}
-	if f.pass.running || s.Synced > f.liveLSN+behindEntries {
+	if f.pass.running && f.liveLSN > f.pass.lsn+behindEntries || f.journal.Synced() > f.liveLSN+behindEntries {
 		return true
 	}
 	for _, t := range f.order {

@@ -51,6 +51,9 @@ func (s *syncTimes) lastSecond(now time.Time) SyncTimes {
 	return SyncTimes{Count: len(took), P99: took[(len(took)*99-1)/100]}
 }
 
+// Synced is the synced watermark: all entries up to there are durable. It costs one atomic load.
+func (j *Journal) Synced() LSN { return LSN(j.synced.Load()) }
+
 // SyncTimes says how long the syncs of batches took in the last second. It may be called from
 // any goroutine; it sorts up to 2,048 numbers.
 func (j *Journal) SyncTimes() SyncTimes { return j.syncTimes.lastSecond(time.Now()) }

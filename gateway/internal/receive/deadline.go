@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,9 +64,6 @@ func (d *deadline) expire(now int64, tell func(time.Time) error) {
 	_ = tell(time.Unix(1, 0)) // fails for a connection that is closed
 }
 
-// SetReadDeadline is net.Conn's, kept as said above.
-func (c *conn) SetReadDeadline(t time.Time) error { return c.read.set(t, c.Conn.SetReadDeadline) }
-
 // SetWriteDeadline is net.Conn's, kept as said above.
 func (c *conn) SetWriteDeadline(t time.Time) error { return c.write.set(t, c.Conn.SetWriteDeadline) }
 
@@ -79,39 +75,9 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// sweeper keeps the deadlines of the connections of one listener.
-type sweeper struct {
-	every time.Duration
-
-	mu    sync.Mutex
-	conns map[*conn]struct{} // guarded by mu: those that are open
-}
-
-func newSweeper(timeouts ...time.Duration) *sweeper {
-	every := maxSweep
-	for _, t := range timeouts {
-		every = min(every, max(time.Millisecond, t/sweepsPerTimeout))
-	}
-	return &sweeper{every: every, conns: make(map[*conn]struct{})}
-}
-
-// add takes on a connection until it is closed.
-func (s *sweeper) add(nc net.Conn) *conn {
-	c := &conn{Conn: nc, sweeper: s}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[c] = struct{}{}
-	return c
-}
-
-func (s *sweeper) remove(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-// run sweeps until stop is closed and no connection is left.
-func (s *sweeper) run(stop <-chan struct{}) {
+// keep keeps the deadlines of all connections until stop is closed and none is left.
+func (s *connections) keep(stop <-chan struct{}) {
+	defer close(s.kept)
 	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	for range tick.C {
@@ -127,13 +93,13 @@ func (s *sweeper) run(stop <-chan struct{}) {
 }
 
 // sweep looks at every connection once and returns how many there are.
-func (s *sweeper) sweep() int {
+func (s *connections) sweep() int {
 	now := int64(time.Since(epoch))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
+	for c := range s.open {
 		c.read.expire(now, c.Conn.SetReadDeadline)
 		c.write.expire(now, c.Conn.SetWriteDeadline)
 	}
-	return len(s.conns)
+	return len(s.open)
 }

@@ -55,10 +55,10 @@ func TestDeadlineReachesThePollerOnlyWhenItPassed(t *testing.T) {
 func TestReadEndsAtItsDeadline(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
-	s := newSweeper(40 * time.Millisecond)
+	s := newConnections(40 * time.Millisecond)
 	var sweeping sync.WaitGroup
 	stop := make(chan struct{})
-	sweeping.Go(func() { s.run(stop) })
+	sweeping.Go(func() { s.keep(stop) })
 	c := s.add(here)
 	if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestReadEndsAtItsDeadline(t *testing.T) {
 func TestMovedDeadlineNeverFires(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
-	s := newSweeper(time.Millisecond)
+	s := newConnections(time.Millisecond)
 	c := s.add(here)
 	stop := make(chan struct{})
 	var sweeping sync.WaitGroup

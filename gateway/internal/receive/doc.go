@@ -51,7 +51,7 @@
 //	16  401  sign_wrong         Sign matches none of the app's tokens
 //	17  401  request_time       Sign is right, RequestTime is outside --request-time-window
 //	18  403  app_unknown        SdkAppid is not one of ours
-//	19  429  rate               the app is over its rate
+//	19  429  rate               the app is over its rate_limit, its quota alarms over their alarm_rate_limit
 //	20  503  journal_full       not taken: the journal cannot take it
 //	21  503  busy               not taken: too many callbacks in flight, or the disk is slower than they come
 //	22  503  parked_full        not taken: the topic refuses, and what is parked for it has no room

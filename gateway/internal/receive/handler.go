@@ -163,11 +163,11 @@ func (r *Receiver) identify(q *request) refusal {
 	return f
 }
 
-// limit takes a token from the app's bucket of this command.
+// limit takes a token from the app's bucket of this command: the quota alarm has its own.
 func (r *Receiver) limit(q *request) refusal {
 	b, rate := &q.account.ledger.others, q.account.app.RateLimit
 	if isAlarm(q.query.command) {
-		b, rate = &q.account.ledger.alarms, r.alarmRate
+		b, rate = &q.account.ledger.alarms, q.account.app.AlarmRateLimit
 	}
 	wait, ok := b.take(int64(q.now.Sub(r.started)), rate)
 	if !ok {

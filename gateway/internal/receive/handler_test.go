@@ -46,8 +46,8 @@ func newContext(raw string) *fasthttp.RequestCtx {
 func unlimited(t testing.TB) func(*Options) {
 	return func(o *Options) {
 		o.Journal = new(sink)
-		o.AlarmRate = apps.RateLimit{PerSecond: 1e6, Burst: 1e8}
-		o.Apps = reload.Fixed("apps", parseApps(t, strings.ReplaceAll(testApps, "per_second: 10, burst: 2", "per_second: 1000000, burst: 1000000")))
+		const all = "defaults: {alarm_rate_limit: {per_second: 1000000, burst: 100000000}}\n"
+		o.Apps = reload.Fixed("apps", parseApps(t, all+strings.ReplaceAll(testApps, "per_second: 10, burst: 2", "per_second: 1000000, burst: 1000000")))
 		o.Now = time.Now
 		o.RequestTimeWindow = 100 * 365 * 24 * time.Hour
 	}
@@ -85,9 +85,16 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
+// withAlarmRate are testApps whose unsigned app has this alarm_rate_limit.
+func withAlarmRate(t testing.TB, limit string) *apps.Snapshot {
+	t.Helper()
+	const others = "rate_limit: {per_second: 10, burst: 2}"
+	return parseApps(t, strings.ReplaceAll(testApps, others, others+", alarm_rate_limit: "+limit))
+}
+
 // TestRates drains both buckets of an app and looks at what it is told.
 func TestRates(t *testing.T) {
-	g := newServing(t, func(o *Options) { o.AlarmRate = apps.RateLimit{PerSecond: 0.25, Burst: 3} })
+	g := newServing(t, func(o *Options) { o.Apps = reload.Fixed("apps", withAlarmRate(t, "{per_second: 0.25, burst: 3}")) })
 	c := g.dial(t)
 	send := func(command string) reply {
 		c.send(post(target(unsignedApp, command), "{}"))
@@ -178,12 +185,33 @@ func TestReloadKeepsBuckets(t *testing.T) {
 	send().wantRefusal(t, refusedAppUnknown)
 }
 
+// TestAlarmRateIsLive changes alarm_rate_limit under the Receiver: it holds from the next
+// alarm on, what was used up stays used up, and the rest of the traffic does not feel it.
+func TestAlarmRateIsLive(t *testing.T) {
+	g := newServing(t, func(o *Options) { o.Apps = reload.Fixed("apps", withAlarmRate(t, "{per_second: 0.25, burst: 2}")) })
+	send := func(command string) reply { return g.exchange(t, post(target(unsignedApp, command), "{}")) }
+	send(alarm).wantOK(t)
+	send(alarm).wantOK(t)
+	send(alarm).wantRefusal(t, refusedRate)
+	g.accounts.reload(withAlarmRate(t, "{per_second: 0.25, burst: 3}"))
+	send(alarm).wantOK(t)
+	send(alarm).wantRefusal(t, refusedRate)
+	for range 2 {
+		send(otherCommand).wantOK(t) // a drained alarm bucket is not theirs
+	}
+	send(otherCommand).wantRefusal(t, refusedRate)
+	g.accounts.reload(parseApps(t, testApps)) // to the default, where a token comes in 10 ms and not in 4 s
+	send(alarm).wantRefusal(t, refusedRate)
+	g.clock.add(10 * time.Millisecond)
+	send(alarm).wantOK(t)
+}
+
 // TestUnlistedAreBounded invents apps under --unknown-apps accept: their number in memory
 // is bounded, and those beyond the bound share one bucket.
 func TestUnlistedAreBounded(t *testing.T) {
 	g := newGate(t, func(o *Options) {
 		o.AcceptUnknown = true
-		o.AlarmRate = apps.RateLimit{PerSecond: 1, Burst: 1}
+		o.Apps = reload.Fixed("apps", parseApps(t, "defaults: {alarm_rate_limit: {per_second: 1, burst: 1}}"+testApps))
 	})
 	status := func(app int64) int {
 		ctx := newContext(post(target(app, alarm), "{}"))
@@ -202,7 +230,7 @@ func TestUnlistedAreBounded(t *testing.T) {
 		t.Errorf("%d accounts, want %d", n, maxUnlisted+3)
 	}
 	// One of them is put into the file: it keeps what it used up.
-	g.accounts.reload(parseApps(t, "apps: [{sdk_app_id: 2000000000, name: Known now}]"))
+	g.accounts.reload(parseApps(t, "apps: [{sdk_app_id: 2000000000, name: Known now, alarm_rate_limit: {per_second: 1, burst: 1}}]"))
 	if got := status(2000000000); got != 429 {
 		t.Errorf("after it was listed: status %d, want 429", got)
 	}

@@ -41,8 +41,8 @@ const (
 // refusals. It survives reloads of the apps file. All methods may be called from any
 // goroutine and none of them waits.
 type ledger struct {
-	alarms bucket // of the quota alarm
-	others bucket // of everything else
+	alarms bucket // of the quota alarm, at the app's alarm_rate_limit
+	others bucket // of everything else, at its rate_limit
 
 	outcomes [numOutcomes]atomic.Uint64
 	last     atomic.Int64               // last callback, Unix milliseconds; 0: none yet

@@ -8,10 +8,6 @@ import (
 	"github.com/tidegate/tidegate/internal/apps"
 )
 
-// DefaultAlarmRate is the rate of each app's quota alarms, apart from its rate_limit, which
-// is for everything else: 100 a second, 1,000 at once.
-var DefaultAlarmRate = apps.RateLimit{PerSecond: 100, Burst: 1000}
-
 // bucket is a token bucket: Burst tokens at most, PerSecond new ones. The zero value is
 // full. It may be used by any number of goroutines, takes no lock, and keeps no rate of its
 // own: a rate that is changed by a reload holds from the next callback on, and what was

@@ -43,8 +43,7 @@ type Options struct {
 	GatewayName   string // ce_gateway
 	AcceptUnknown bool   // apps that are not in the apps file are let in, with its defaults
 
-	RequestTimeWindow time.Duration  // how far RequestTime may be from the time here, both ways
-	AlarmRate         apps.RateLimit // of each app's quota alarms, apart from its rate_limit
+	RequestTimeWindow time.Duration // how far RequestTime may be from the time here, both ways
 
 	MaxBodyBytes   int
 	MaxHeaderBytes int // request line and headers
@@ -71,7 +70,6 @@ func (o *Options) complete() error {
 		return errors.New("receive needs a journal, apps and routes")
 	}
 	setDefault(&o.RequestTimeWindow, DefaultRequestTimeWindow)
-	setDefault(&o.AlarmRate, DefaultAlarmRate)
 	setDefault(&o.MaxBodyBytes, DefaultMaxBodyBytes)
 	setDefault(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	setDefault(&o.MaxInFlight, DefaultMaxInFlight)

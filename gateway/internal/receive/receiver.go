@@ -24,7 +24,6 @@ type Receiver struct {
 	gateway       []byte
 	acceptUnknown bool
 	window        time.Duration
-	alarmRate     apps.RateLimit
 	topicFull     func(string) bool
 	clock         func() time.Time // nil: fasthttp's
 	started       time.Time        // zero of the buckets' clock
@@ -56,7 +55,6 @@ func New(o Options) (*Receiver, error) {
 		gateway:        []byte(o.GatewayName),
 		acceptUnknown:  o.AcceptUnknown,
 		window:         o.RequestTimeWindow,
-		alarmRate:      o.AlarmRate,
 		topicFull:      o.TopicFull,
 		clock:          o.Now,
 		started:        time.Now(),
@@ -106,13 +104,10 @@ func (r *Receiver) since(t time.Time) time.Duration {
 func (r *Receiver) Server() *fasthttp.Server { return r.server }
 
 // Serve accepts connections of ln until Shutdown, which returns nil here, or until ln fails
-// for good. It closes ln, and returns once the connections are closed too. One listener per
-// Receiver; after Shutdown it returns at once.
+// for good. It closes ln. One listener per Receiver; after Shutdown it returns at once.
 func (r *Receiver) Serve(ln net.Listener) error {
 	l := newListener(ln, r)
-	var sweeping sync.WaitGroup
-	sweeping.Go(func() { l.sweeper.run(l.closed) })
-	defer sweeping.Wait()
+	go l.conns.keep(l.closed) // ends after the last connection; Shutdown waits for it
 	defer func() { _ = l.Close() }()
 	r.mu.Lock()
 	r.listener = l
@@ -131,10 +126,12 @@ func (r *Receiver) Serve(ln net.Listener) error {
 // being taken. It is for the time between readiness false and Shutdown.
 func (r *Receiver) Leave() { r.leaving.Store(true) }
 
-// Shutdown refuses new requests (503 draining), closes the listener and idle connections,
-// and waits until everything in flight is answered, or until ctx ends, which is its error.
-// What was appended stays appended either way.
+// Shutdown refuses new requests (503 draining), closes the listener, and waits until
+// everything in flight is answered, or until ctx ends, which is its error. Idle connections
+// are closed when half a second has brought no request: what was sent before the listener
+// closed is answered. What was appended stays appended either way.
 func (r *Receiver) Shutdown(ctx context.Context) error {
+	r.Leave()
 	r.draining.Store(true)
 	r.mu.Lock()
 	l := r.listener
@@ -144,9 +141,19 @@ func (r *Receiver) Shutdown(ctx context.Context) error {
 		if err := l.Close(); err != nil {
 			r.log.Warn("listener was not closed cleanly", zap.Error(err))
 		}
+		select {
+		case <-l.conns.leave(time.Now().Add(lastWord)):
+		case <-ctx.Done(): // which fasthttp says
+		}
 	}
 	if err := r.server.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("answer %d callbacks in flight: %w", r.inFlight.now.Load(), err)
+	}
+	if l != nil {
+		select {
+		case <-l.conns.kept:
+		case <-ctx.Done(): // nothing is in flight: no error
+		}
 	}
 	return nil
 }

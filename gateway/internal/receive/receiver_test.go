@@ -87,7 +87,7 @@ func TestFilesAreReloaded(t *testing.T) {
 // TestDefaults: the zero value of each limit is its default.
 func TestDefaults(t *testing.T) {
 	g := newGate(t, nil)
-	if g.window != DefaultRequestTimeWindow || g.alarmRate != DefaultAlarmRate || g.inFlight.limit != DefaultMaxInFlight ||
+	if g.window != DefaultRequestTimeWindow || g.inFlight.limit != DefaultMaxInFlight ||
 		g.maxConnections != DefaultMaxConnections || g.server.MaxRequestBodySize != DefaultMaxBodyBytes ||
 		g.server.ReadBufferSize != DefaultMaxHeaderBytes || g.server.ReadTimeout != DefaultReadTimeout ||
 		g.server.WriteTimeout != DefaultWriteTimeout || g.server.IdleTimeout != DefaultIdleTimeout {

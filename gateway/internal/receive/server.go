@@ -2,11 +2,9 @@ package receive
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +23,10 @@ const (
 	// connection, and with it the answer.
 	lingerTime  = time.Second
 	lingerBytes = 4 << 20
+
+	// lastWord is for how long after the listener was closed a connection may still bring a
+	// request, which was on its way: the longest round trip that is to be expected.
+	lastWord = 500 * time.Millisecond
 
 	// Pause after an accept that failed for want of files or memory.
 	minAcceptPause = 5 * time.Millisecond
@@ -50,7 +52,7 @@ func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 		// No Server header. Date stays: RFC 9110, 6.6.1, asks for it, and fasthttp
 		// formats it once a second.
 		NoDefaultServerHeader: true,
-		CloseOnShutdown:       true,
+		ConnState:             connState(o.ReadTimeout),
 		SecureErrorLogMessage: true,
 		Logger:                serverLog{r.log},
 	}
@@ -60,6 +62,9 @@ func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 // connection is closed after it.
 func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	f := refusalOf(err)
+	if f == refusedTimeout && r.draining.Load() {
+		f = refusedDraining // a connection that was silent until its last word was due
+	}
 	if conn, ok := ctx.Conn().(*conn); ok && f != refusedTimeout {
 		conn.linger.Store(true)
 	}
@@ -99,7 +104,7 @@ type listener struct {
 	net.Listener
 	receiver *Receiver
 	refusal  []byte // what a connection too many is told
-	sweeper  *sweeper
+	conns    *connections
 
 	closeOnce sync.Once
 	closed    chan struct{}
@@ -109,7 +114,7 @@ func newListener(ln net.Listener, r *Receiver) *listener {
 	s := r.server
 	return &listener{
 		Listener: ln, receiver: r, refusal: rawAnswer(refusedConnections), closed: make(chan struct{}),
-		sweeper: newSweeper(s.ReadTimeout, s.WriteTimeout, s.IdleTimeout),
+		conns: newConnections(s.ReadTimeout, s.WriteTimeout, s.IdleTimeout),
 	}
 }
 
@@ -120,7 +125,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		switch {
 		case err == nil && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
-			return l.sweeper.add(c), nil
+			return l.conns.add(c), nil
 		case err == nil:
 			l.refuse(c)
 		case !passing(err):
@@ -178,25 +183,4 @@ func passing(err error) bool {
 		}
 	}
 	return false
-}
-
-// conn is one connection of a client.
-type conn struct {
-	net.Conn
-	linger      atomic.Bool // there may be unread bytes: see lingerTime
-	read, write deadline
-	sweeper     *sweeper // that keeps them
-}
-
-// Close closes the connection; where its request was refused unread, it first says that
-// there will be no more and reads on for a bounded while. It is called by the connection's
-// own goroutine, or for idle connections, which do not linger.
-func (c *conn) Close() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
-		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
-		}
-	}
-	c.sweeper.remove(c)
-	return c.Conn.Close()
 }
