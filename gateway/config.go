@@ -72,6 +72,10 @@ type settings struct {
 // half a batch of 4 MiB.
 const maxBody = 1900 << 10
 
+// maxParkedPayload is the largest entry of the parked journal: whatever was taken, also under a
+// --max-body-bytes that was larger than today's, must find its place there.
+const maxParkedPayload = maxBody + payloadRoom + forward.EnvelopeBytes
+
 // complete fills in what depends on this machine.
 func (s *settings) complete() error {
 	if s.GatewayName == "" {
@@ -101,7 +105,7 @@ func (s *settings) wrong(needBrokers bool) []error {
 	least := size(journal.MinBytes(s.maxPayload()))
 	refuse(s.JournalMaxBytes != 0 && s.JournalMaxBytes < least, "--journal-max-bytes: want 0 or at least %v, have %v", least, s.JournalMaxBytes)
 	refuse(s.JournalRetain < 0, "--journal-retain: want 0s or more, have %v", s.JournalRetain)
-	leastParked := size(journal.MinBytes(s.maxPayload() + forward.EnvelopeBytes))
+	leastParked := size(journal.MinBytes(maxParkedPayload))
 	refuse(s.ParkedMaxBytes < leastParked, "--parked-max-bytes: want at least %v, have %v", leastParked, s.ParkedMaxBytes)
 	refuse(s.AckDeadline <= 0, "--ack-deadline: want more than 0s, have %v", s.AckDeadline)
 	refuse(s.RequestTimeWindow <= 0, "--request-time-window: want more than 0s, have %v", s.RequestTimeWindow)

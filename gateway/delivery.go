@@ -80,7 +80,7 @@ func (d *delivery) openJournals(p *process.Process, o *deliveryOptions) (err err
 	}
 	d.parked, err = openJournal(p, "parked journal", journal.Options{
 		Dir: o.parkedDir, MaxBytes: o.parkedMaxBytes, Retain: -1, // nothing replays what was parked
-		MaxPayload: main.MaxPayload + forward.EnvelopeBytes, Log: o.log.Named("parked"),
+		MaxPayload: maxParkedPayload, Log: o.log.Named("parked"),
 	})
 	return err
 }

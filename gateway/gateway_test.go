@@ -254,6 +254,29 @@ func TestMissingTopicWaits(t *testing.T) {
 	}
 }
 
+// TestSmallerBodiesAndARefusedTopic: a callback larger than today's --max-body-bytes waits for a
+// topic that refuses it: it is parked, and the gateway goes on.
+func TestSmallerBodiesAndARefusedTopic(t *testing.T) {
+	dir := t.TempDir()
+	large := `{"x":"` + strings.Repeat("y", 200<<10) + `"}`
+	r := start(t, dir, "--brokers="+nowhere, "--drain-timeout=0s")
+	r.mustPost(t, signedApp, schema.CommandQuotaAlarm, large)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	c := broker(t)
+	r = start(t, dir, "--brokers="+c.ListenAddrs()[0], "--max-body-bytes=4096")
+	eventually(t, "it is parked", func() bool {
+		_, body := r.page(t, "/readyz?verbose")
+		return strings.Contains(body, "parked (not required): 1 undelivered")
+	})
+	r.mustPost(t, signedApp, schema.CommandQuotaAlarm, alarm(1))
+	makeTopic(t, c.ListenAddrs()[0], rawTopic)
+	if records := consume(t, c, rawTopic, 2); string(records[0].Value) != large || string(records[1].Value) != alarm(1) {
+		t.Error("not in order")
+	}
+}
+
 // TestShutdownDelay: not ready any more, but still taking callbacks, each on a connection
 // that is closed behind its answer, so that clients go elsewhere.
 func TestShutdownDelay(t *testing.T) {

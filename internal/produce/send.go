@@ -125,6 +125,11 @@ func (l *Lane) send(ctx context.Context, b *batch) verdict {
 			return v
 		}
 		if l.refuses(v) {
+			if l.failures > 0 {
+				// An earlier attempt may have been applied: under its sequence other records
+				// would pass for its repetition (46) and be lost.
+				l.id = -1
+			}
 			l.answered()
 			return v
 		}

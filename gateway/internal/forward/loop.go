@@ -195,13 +195,17 @@ func (f *Forwarder) review() {
 		if now.Refused {
 			f.refuse(t, now.Code)
 		}
+		t.pausing = t.state == refused && t.count > 0 && now.Partitions > 0 && !f.now.Before(t.retryAt)
 		if !t.idle() || t.parked.moving+t.single.moving > 0 {
 			continue
 		}
 		if t.target != 0 {
 			f.renumber(t)
 		}
-		if t.state == refused && t.count > 0 && now.Partitions > 0 && !f.now.Before(t.retryAt) {
+		if t.state == returning && t.parked.window.len() > 0 {
+			t.parked.rewind() // a partition went and came again: what it gave back goes out anew
+		}
+		if t.pausing {
 			f.takeUp(t)
 		}
 	}
@@ -211,7 +215,7 @@ func (f *Forwarder) review() {
 func (f *Forwarder) takeUp(t *topic) {
 	t.parked.rewind()
 	t.single.rewind()
-	t.state = returning
+	t.state, t.pausing = returning, false
 	f.publishRefusing()
 	f.o.Log.Info("topic answers, its parked entries go out", zap.String("topic", t.name), zap.Int("entries", t.parked.count))
 }

@@ -56,7 +56,7 @@ func (f *Forwarder) decode(e journal.Entry, payload []byte, id schema.CallbackID
 func (f *Forwarder) offer(l *lane, o *offered) reply {
 	t := l.topic
 	switch {
-	case t.target != 0 || t.state == returning:
+	case t.target != 0 || t.state == returning || t.pausing:
 		return blocked
 	case t.state == refused:
 		if l.inflight > 0 {

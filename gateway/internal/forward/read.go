@@ -181,7 +181,7 @@ func (f *Forwarder) beginPass() bool {
 func (f *Forwarder) canTake(l *lane) bool {
 	t := l.topic
 	switch {
-	case t.target != 0 || t.state == returning:
+	case t.target != 0 || t.state == returning || t.pausing:
 		return false
 	case t.state == refused:
 		return l.inflight == 0 && !f.park.stuck

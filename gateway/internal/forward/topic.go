@@ -33,6 +33,7 @@ type topic struct {
 	parked  *stash // its parked entries
 	single  *stash // its records that Kafka refused
 	retryAt time.Time
+	pausing bool // refused, and to be taken up when its lanes are idle: nothing more is parked
 	backoff time.Duration
 
 	delivered, refusals prometheus.Counter

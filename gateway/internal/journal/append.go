@@ -138,6 +138,19 @@ func (j *Journal) append(reserve bool, now int64, fill func(dst []byte) []byte) 
 	return t, first, nil
 }
 
+// admits reports whether the batch takes one more entry. As of the budget, its last tenth is for
+// reserve: a stall must not cost an alarm because other callbacks filled the batch.
+func (b *batch) admits(maxPayload int, reserve bool) bool {
+	if b.count == 0 {
+		return true
+	}
+	entries, bytes := maxBatchEntries, len(b.buf)
+	if !reserve {
+		entries, bytes = entries-entries/10, bytes-bytes/10
+	}
+	return b.count < entries && b.end+entryHeaderLen+maxPayload+7 <= bytes
+}
+
 // admit refuses what cannot fit, before fill is called.
 func (j *Journal) admit(b *batch, reserve bool) error {
 	switch {
@@ -145,7 +158,7 @@ func (j *Journal) admit(b *batch, reserve bool) error {
 		return ErrClosed
 	case !j.room.fits(int64(b.end+entryHeaderLen), reserve):
 		return ErrFull
-	case b.count == maxBatchEntries || b.end+entryHeaderLen+j.maxPayload+7 > len(b.buf) && b.count > 0,
+	case !b.admits(j.maxPayload, reserve),
 		b.round.state.Load() != roundOpen: // its waiters were sent away: the device stalls
 		return ErrBusy
 	}

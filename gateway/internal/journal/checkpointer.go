@@ -99,7 +99,7 @@ func (k *checkpointer) checkpoint(j *Journal, now bool) error {
 	if now && !dirty && !k.unsynced && want.synced == k.file.watermark {
 		return nil
 	}
-	if dirty || now {
+	if dirty || now || k.broken { // broken: what it held may be gone, and a second sync would not say so (J7)
 		if err := k.write(j, want); err != nil {
 			return err
 		}

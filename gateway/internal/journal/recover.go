@@ -61,9 +61,11 @@ func (j *Journal) tidy(v *survey) error {
 		}
 		v.spares[i].size = size
 	}
-	if !changed {
+	if !changed && len(v.segs) == 0 {
 		return nil
 	}
+	// Also when nothing was changed here: a rename of the last run whose SyncDir failed, or that
+	// was killed before it, is only in memory, and the next retirement relies on it.
 	if err := j.fs.SyncDir(j.dir); err != nil {
 		return fmt.Errorf("sync directory %s: %w", j.dir, err)
 	}

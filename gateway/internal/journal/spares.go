@@ -16,7 +16,9 @@ var errBudgetUsed = errors.New("the budget is used up")
 // The result, good or bad, is told to a committer that waits.
 func (j *Journal) makeSpares() {
 	j.segMu.Lock()
-	need := len(j.spares) == 0 || j.spaceErr != nil && len(j.spares) < maxSpares && time.Since(j.keeper.triedAt) >= probeEvery
+	failing := j.spaceErr != nil && !errors.Is(j.spaceErr, errBudgetUsed)
+	due := time.Since(j.keeper.triedAt) >= probeEvery // a full device is not written to and freed all the time
+	need := len(j.spares) == 0 && !failing || failing && len(j.spares) < maxSpares && due
 	size, allowed := j.sizes.segment, j.segBytes+j.spareBytes+j.sizes.segment <= j.maxBytes
 	hungry := j.hungry
 	j.segMu.Unlock()

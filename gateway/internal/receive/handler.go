@@ -125,7 +125,8 @@ func (r *Receiver) parse(ctx *fasthttp.RequestCtx, q *request) refusal {
 	return notRefused
 }
 
-// smuggles says whether a request has both Content-Length and Transfer-Encoding. fasthttp
+// smuggles says whether a request has both Content-Length and Transfer-Encoding (other than
+// identity, which fasthttp drops, and closes the connection behind it). fasthttp
 // takes the latter and closes the connection, as RFC 9112, 6.3, permits; no honest client
 // sends both, and what stands before us may have taken the former.
 func smuggles(h *fasthttp.RequestHeader) bool {

@@ -104,9 +104,19 @@ func TestDefaultRoutes(t *testing.T) {
 
 // TestForgottenAlarm: a file that says nothing of the alarm does not lose it.
 func TestForgottenAlarm(t *testing.T) {
-	for _, file := range []string{"", "routes: []", "routes: [{command: State.*, drop: true}]"} {
+	for _, file := range []string{"routes: []", "routes: [{command: State.*, drop: true}]"} {
 		if got := describe(parseRoutes(t, file).find([]byte(alarm), 1)); got != "im.alarms.raw disk reserve" {
 			t.Errorf("%q: %s", file, got)
+		}
+	}
+}
+
+// TestRoutesMissing: a file that was cut to nothing (cp on a full disk, an editor that truncates
+// first) is refused, as an apps file is: taken, it would drop all that its routes kept.
+func TestRoutesMissing(t *testing.T) {
+	for _, text := range []string{"", "# routes of 2026\n", "---\n", "{}\n", "routes:\n", "route:\n  - command: \"*\"\n    topic: im.callbacks.raw\n"} {
+		if _, problems := ParseRoutes(RouteOptions{})([]byte(text)); len(problems.Errors()) == 0 {
+			t.Errorf("%q is taken", text)
 		}
 	}
 }

@@ -30,7 +30,7 @@ import (
 // An answer is the vendor's envelope: ActionStatus (OK or FAIL; default OK), ErrorInfo (default empty) and
 // ErrorCode (default 0), and whatever else the vendor's page of that command allows.
 type routesFile struct {
-	Routes []struct {
+	Routes *[]struct {
 		Command string         `yaml:"command"`
 		Apps    *[]int64       `yaml:"apps"`
 		Topic   *string        `yaml:"topic"`
@@ -54,9 +54,14 @@ func ParseRoutes(o RouteOptions) reload.Parse[*Routes] {
 			return nil, problems
 		}
 		c := routeChecker{doc: doc, problems: problems, o: o}
-		list := make([]route, len(file.Routes))
-		for i := range file.Routes {
-			in := &file.Routes[i]
+		if file.Routes == nil {
+			// A file that was cut to nothing must not drop all that its routes kept.
+			c.problems.Add(doc.At(), "routes is missing; write routes: [] to have none")
+			return nil, c.problems
+		}
+		list := make([]route, len(*file.Routes))
+		for i := range *file.Routes {
+			in := &(*file.Routes)[i]
 			c.index = i
 			list[i] = route{
 				command: c.command(in.Command),
