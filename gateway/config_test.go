@@ -124,7 +124,7 @@ func TestWrongSettings(t *testing.T) {
 		"path, no slash":       {"--path im", `--path: want a path such as /im, without ? & ! $ # % and blanks, have "im"`},
 		"path, vendor's chars": {"--path /im?x=1", `--path: want a path such as /im, without ? & ! $ # % and blanks, have "/im?x=1"`},
 		"journal too small":    {"--journal-max-bytes 1MiB", "--journal-max-bytes: want 0 or at least 2624KiB, have 1MiB"},
-		"parked too small":     {"--parked-max-bytes 0", "--parked-max-bytes: want at least 2624KiB, have 0"},
+		"parked too small":     {"--parked-max-bytes 0", "--parked-max-bytes: want at least 15776KiB, have 0"},
 		"retain":               {"--journal-retain=-1s", "--journal-retain: want 0s or more, have -1s"},
 		"ack deadline":         {"--ack-deadline 0s", "--ack-deadline: want more than 0s, have 0s"},
 		"window":               {"--request-time-window=-1s", "--request-time-window: want more than 0s, have -1s"},
