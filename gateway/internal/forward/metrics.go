@@ -8,6 +8,7 @@ type metrics struct {
 	delivered *prometheus.CounterVec // by topic
 	refused   *prometheus.CounterVec // by topic
 	delay     prometheus.Histogram
+	halted    prometheus.Gauge
 }
 
 // newMetrics registers the forwarder's metrics with reg, nil leaves them unregistered. up says
@@ -32,9 +33,13 @@ func newMetrics(reg prometheus.Registerer, up func() bool) *metrics {
 			Help:    "From an entry's append to Kafka's answer, of entries that went straight from the main journal.",
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200},
 		}),
+		halted: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: prefix + "forward_halted",
+			Help: "1 while delivery halts at an entry that cannot be decoded, else 0.",
+		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.parked, m.delivered, m.refused, m.delay, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		reg.MustRegister(m.parked, m.delivered, m.refused, m.delay, m.halted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: prefix + "kafka_up",
 			Help: "1 while Kafka answers well, else 0.",
 		}, func() float64 {
