@@ -188,7 +188,7 @@ func TestHelpIsTheReference(t *testing.T) {
 			t.Errorf("%s or %s is not in the help", flag, env)
 		}
 	}
-	for _, part := range []string{"[default: :8080]", "[default: 262144]", "[default: 1.5s]", "check --apps=FILE [flags]", "drain [flags]", "journal stat", "journal verify"} {
+	for _, part := range []string{"[default: :8080]", "[default: 262144]", "[default: 1.5s]", "check --apps=FILE [flags]", "drain [flags]", "journal stat", "journal verify", "journal skip --lsn=LSN --to-file=FILE", "journal replay [flags]"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is not in the help", part)
 		}

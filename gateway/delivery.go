@@ -49,16 +49,9 @@ func openDelivery(p *process.Process, o deliveryOptions) (*delivery, error) {
 	if err := d.openJournals(p, &o); err != nil {
 		return nil, err
 	}
-	p.OnStop("kafka connection", func(context.Context) error { conn.Close(); return nil })
-	d.producer, err = produce.New(produce.Options{
-		Conn: conn, Log: o.log.Named("produce"), Metrics: o.metrics, MetricsPrefix: "tidegate_gateway",
-		Compression: o.produce.Compression,
-	})
-	if err != nil {
+	if d.producer, err = openProducer(p, conn, o.produce, o.log, o.metrics); err != nil {
 		return nil, err
 	}
-	p.OnStop("producer lanes", func(context.Context) error { d.producer.Close(); return nil })
-	p.Go("producer", d.producer.Run)
 	d.forwarder, err = forward.New(forward.Options{
 		Journal: d.journal, Parked: d.parked, Producer: d.producer, Topics: o.topics,
 		Log: o.log.Named("forward"), Metrics: o.metrics,
@@ -68,6 +61,21 @@ func openDelivery(p *process.Process, o deliveryOptions) (*delivery, error) {
 	}
 	p.Go("forwarder", d.forwarder.Run)
 	return d, nil
+}
+
+// openProducer starts a producer that uses conn, whose closing it registers too.
+func openProducer(p *process.Process, conn *kafkaconn.Conn, flags produce.Flags, log *zap.Logger, metrics prometheus.Registerer) (*produce.Producer, error) {
+	p.OnStop("kafka connection", func(context.Context) error { conn.Close(); return nil })
+	producer, err := produce.New(produce.Options{
+		Conn: conn, Log: log.Named("produce"), Metrics: metrics, MetricsPrefix: "tidegate_gateway",
+		Compression: flags.Compression,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.OnStop("producer lanes", func(context.Context) error { producer.Close(); return nil })
+	p.Go("producer", producer.Run)
+	return producer, nil
 }
 
 // openJournals opens and recovers the journal and the parked one. Only the first has

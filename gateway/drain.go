@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tidegate/tidegate/gateway/internal/forward"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
 	"github.com/tidegate/tidegate/internal/process"
@@ -74,6 +75,15 @@ func (c *drainCommand) Run(con *process.Console) error {
 	return nil
 }
 
+// skipLine is the command that skips the entry at which delivery halts.
+func skipLine(h *forward.HaltError) string {
+	line := fmt.Sprintf("gateway journal skip --lsn %d --to-file FILE", h.LSN)
+	if h.Parked {
+		line += " --parked"
+	}
+	return line
+}
+
 // exists refuses to make a journal where there is none: a mistyped directory would look
 // as if it were empty.
 func (f journalFlags) exists() error {
@@ -119,6 +129,9 @@ func (c *drainCommand) drain(ctx context.Context, d *delivery) error {
 				return fmt.Errorf("--timeout %v is over: %w", c.Timeout, err)
 			case errors.Is(err, context.Canceled):
 				return errInterrupted
+			}
+			if halt, ok := errors.AsType[*forward.HaltError](err); ok {
+				return fmt.Errorf("%w; a newer release may be able to read it, journal skip keeps it in a file and lets the rest go on: %s", err, skipLine(halt))
 			}
 			return err
 		case <-tick.C:

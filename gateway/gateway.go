@@ -52,7 +52,7 @@ func open(p *process.Process, set *settings, log *zap.Logger) (*gateway, error) 
 	g := &gateway{set: set, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
 	log.Info("gateway starting", zap.String("version", process.Version()), zap.String("gateway_name", set.GatewayName),
 		zap.String("apps", process.Absolute(set.Apps)), zap.String("routes", pathOrNone(set.Routes)), zap.String("journal_dir", process.Absolute(set.JournalDir)))
-	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openDelivery, g.openReceiver} {
+	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openDelivery, g.openControl, g.openReceiver} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -119,6 +119,13 @@ func (g *gateway) openDelivery() (err error) {
 		g.delivery.drain(ctx, g.set.DrainTimeout)
 		return nil
 	})
+	return nil
+}
+
+// openControl serves the control socket. It is closed after the last answer and before the
+// drain: from then on nothing changes what is delivered.
+func (g *gateway) openControl() error {
+	openControl(g.p, g.delivery, g.set.JournalDir, g.log.Named("control"))
 	return nil
 }
 

@@ -15,11 +15,14 @@ import (
 	"github.com/tidegate/tidegate/internal/process"
 )
 
-// journalCommand groups the commands that read a journal. They lock and change nothing.
+// journalCommand groups the commands about one journal. Those that read lock and change nothing;
+// the others ask the gateway that runs on it, or open it when none does.
 type journalCommand struct {
 	Stat   statCommand   `cmd:"" help:"Say what a journal holds: identity, what is undelivered, segments, what was set aside."`
 	Dump   dumpCommand   `cmd:"" help:"Print the callbacks in a journal, one line each, without their bodies."`
 	Verify verifyCommand `cmd:"" help:"Read every entry of a journal and say where one is corrupt; exit status 1 then."`
+	Skip   skipCommand   `cmd:"" help:"Give up one entry that cannot be delivered: keep it in a file and let the rest go on."`
+	Replay replayCommand `cmd:"" help:"Deliver again callbacks that were delivered and are still kept, to a cluster that lost them."`
 }
 
 // inspectFlags are those of all commands that read a journal.

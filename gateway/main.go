@@ -3,8 +3,8 @@
 //
 // Without a subcommand it runs until SIGTERM. check looks at all files, settings and the
 // cluster before a start; drain delivers what a stopped gateway's journal still holds;
-// journal stat, dump and verify read a journal beside a live gateway or a dead one. `-h` is
-// the reference of all settings; each is also an environment variable with the prefix
+// journal stat, dump and verify read a journal beside a live gateway or a dead one; journal
+// skip and replay change what is delivered from it. `-h` is the reference of all settings; each is also an environment variable with the prefix
 // TIDEGATE_GATEWAY_, which the flag overrides.
 //
 // Exit status: 0 when all went well, 1 when something failed or was found wrong, 2 when the
@@ -28,7 +28,7 @@ type commands struct {
 	Run     runCommand     `cmd:"" default:"withargs" help:"Take callbacks until SIGTERM or SIGINT. The default."`
 	Check   checkCommand   `cmd:"" help:"Check all files and settings, and what the cluster says; one line per finding, exit status 1 on an error."`
 	Drain   drainCommand   `cmd:"" help:"Deliver what a stopped gateway's journal still holds, without taking callbacks; exit status 0 when it is empty."`
-	Journal journalCommand `cmd:"" help:"Look into a journal, beside a live gateway or a dead one."`
+	Journal journalCommand `cmd:"" help:"Look into a journal, beside a live gateway or a dead one, and mend what is delivered from it."`
 }
 
 // commandLine is how the commands are called.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +21,13 @@ func (g *gateway) addChecks() {
 	g.ready.Add("parked", false, func() (bool, string) {
 		s := g.delivery.parked.Stats()
 		return s.Entries == 0 && s.Err == nil, journalDetail(s, time.Now())
+	})
+	g.ready.Add("delivery", false, func() (bool, string) {
+		var halts []string
+		for _, h := range g.delivery.forwarder.Halted() {
+			halts = append(halts, h.Error())
+		}
+		return halts == nil, cmp.Or(strings.Join(halts, "; "), "goes on")
 	})
 	g.ready.Add("kafka", false, func() (bool, string) {
 		if g.delivery.producer.Up() {

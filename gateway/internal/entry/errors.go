@@ -10,6 +10,6 @@ var (
 
 	// ErrCorrupt says that the payload is not one that Append writes. The journal's
 	// checksum held, so this is a fault of the program and not of the disk. The caller
-	// stops and says so; it does not skip the entry.
+	// stops there and says so; it does not pass over the entry.
 	ErrCorrupt = errors.New("entry is corrupt")
 )

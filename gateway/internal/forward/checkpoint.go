@@ -37,7 +37,7 @@ func (f *Forwarder) checkpointMain() {
 			settled = min(settled, f.cursorOf(l))
 		}
 	}
-	cursors := f.cursors[:0]
+	cursors := skippedCursors(&f.skipped, f.cursors[:0], settled)
 	for _, t := range f.order {
 		for _, l := range t.lanes {
 			if c := f.cursorOf(l); c > settled {
@@ -69,9 +69,10 @@ func (t *topic) oldCursors(cursors []journal.Cursor, settled journal.LSN) []jour
 }
 
 // checkpointParked does the same for the parked journal, whose lanes are the stashes. An empty
-// stash is settled up to the tail.
+// stash is settled up to the tail, or up to where delivery halts: the entry there may be of it.
 func (f *Forwarder) checkpointParked() {
-	settled := f.park.tail
+	limit := f.park.limit()
+	settled := limit
 	for _, t := range f.order {
 		for _, s := range []*stash{t.parked, t.single} {
 			if s.count > 0 {
@@ -79,12 +80,12 @@ func (f *Forwarder) checkpointParked() {
 			}
 		}
 	}
-	cursors := f.cursors[:0]
+	cursors := skippedCursors(&f.park.skipped, f.cursors[:0], settled)
 	for _, t := range f.order {
 		for _, s := range []*stash{t.parked, t.single} {
-			c := f.park.tail
+			c := limit
 			if s.count > 0 {
-				c = s.open() - 1
+				c = min(c, s.open()-1)
 			}
 			if c > settled {
 				cursors = append(cursors, journal.Cursor{Lane: s.cursor(), LSN: c})
@@ -104,7 +105,11 @@ func (f *Forwarder) checkpointParked() {
 func (f *Forwarder) restore() {
 	settled, cursors := f.journal.Restored()
 	f.settled, f.liveLSN = settled, settled
+	f.skipped = skippedIn(cursors)
 	for _, c := range cursors {
+		if c.Lane == skippedLane {
+			continue
+		}
 		name, count, partition, ok := parseCursor(c.Lane)
 		if !ok {
 			f.o.Log.Warn("unknown cursor in the checkpoint, duplicates are possible", zap.String("lane", c.Lane))

@@ -43,6 +43,14 @@
 // that Kafka refuses for what it is (too large) is kept in the parked journal too, with its
 // reason, and is tried again after a restart and from time to time.
 //
+// # Entries that nobody can decode
+//
+// A newer release wrote them, or they are wrong in a way that no checksum sees. Passing over
+// them would lose them, and ending would lose what comes meanwhile; so delivery halts there,
+// for all topics, until Skip settles the entry or a release runs that can read it. What stands
+// in the parked journal behind such an entry, and its topics, wait too: the entry may be of any
+// of them. Skipped entries are cursors of the checkpoint until all before them is settled.
+//
 // Who owns what: one goroutine, the loop of Run, owns all state. Lanes of the producer hand
 // their settlements over through a mailbox; metrics and TopicRefused read atomics.
 package forward

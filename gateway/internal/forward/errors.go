@@ -6,6 +6,10 @@ import "errors"
 // journals; another process goes on with it.
 var ErrStopped = errors.New("forwarder stopped before all was settled")
 
-// ErrEnvelope means that an entry of the parked journal is not one that this release wrote. Run
-// ends with it: an operator decides.
+// ErrEnvelope means that an entry of the parked journal is not one that this release wrote.
+// Delivery halts there: an operator decides.
 var ErrEnvelope = errors.New("unknown envelope in the parked journal")
+
+// ErrNotSkippable is returned by Look and Skip for an entry that will be delivered, or was, or
+// is not there. Nothing was changed; the error says which entry may be skipped.
+var ErrNotSkippable = errors.New("only the entry at which delivery halts, or a parked record that Kafka refuses, can be skipped")

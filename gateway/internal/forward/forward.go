@@ -65,6 +65,9 @@ type Forwarder struct {
 	drains     []chan error // guarded by drainMu; nil after Run: stopped
 	stopped    bool         // guarded by drainMu
 	drainWake  chan struct{}
+	calls      chan func()   // run by the loop: see do
+	gone       chan struct{} // closed when Run has ended
+	halted     atomic.Pointer[[]*HaltError]
 
 	// All below is owned by the loop.
 	topics  map[string]*topic
@@ -72,7 +75,9 @@ type Forwarder struct {
 	live    hand
 	liveLSN journal.LSN // the last entry that the live reader gave to its lane
 	pass    pass
-	settled journal.LSN // what the last checkpoint said
+	settled journal.LSN   // what the last checkpoint said
+	stand   *HaltError    // where delivery from the main journal halts; nil: nowhere
+	skipped []journal.LSN // of the main journal, above settled
 	park    parking
 	pace    pace
 	dirty   []*lane
@@ -94,8 +99,9 @@ func New(o Options) (*Forwarder, error) {
 	f := &Forwarder{
 		o: o, metrics: newMetrics(o.Metrics, o.Producer.Up), journal: o.Journal, parked: o.Parked,
 		mailbox: mailbox{wake: make(chan struct{}, 1)}, drainWake: make(chan struct{}, 1), topics: map[string]*topic{},
-		alarm: time.NewTimer(time.Hour),
+		alarm: time.NewTimer(time.Hour), calls: make(chan func()), gone: make(chan struct{}),
 	}
+	f.halted.Store(new([]*HaltError))
 	f.refusing.Store(&map[string]bool{})
 	f.restore()
 	for _, name := range o.Topics {
@@ -114,7 +120,8 @@ func (f *Forwarder) TopicRefused(topic string) bool {
 }
 
 // Drain returns nil once everything that was appended to the journal is delivered and nothing
-// is parked. Appends should have ended. Errors: ctx's, ErrStopped.
+// is parked. Appends should have ended. Errors: ctx's, ErrStopped, and a *HaltError as soon as
+// nothing is left but the entry at which delivery halts and what may not pass it.
 func (f *Forwarder) Drain(ctx context.Context) error {
 	done := make(chan error, 1)
 	f.drainMu.Lock()
@@ -133,13 +140,18 @@ func (f *Forwarder) Drain(ctx context.Context) error {
 	}
 }
 
-// answerDrains answers those that wait in Drain, when there is nothing left.
+// answerDrains answers those that wait in Drain, when there is nothing left, or nothing that
+// can go out.
 func (f *Forwarder) answerDrains() {
 	f.drainMu.Lock()
 	waiting := len(f.drains) > 0
 	f.drainMu.Unlock()
-	if waiting && f.empty() {
+	switch {
+	case !waiting:
+	case f.empty():
 		f.endDrains(nil, false)
+	case f.stuck():
+		f.endDrains(f.haltError(), false)
 	}
 }
 

@@ -22,11 +22,13 @@ const (
 )
 
 // Run forwards until ctx ends; then it awaits outstanding answers for a bounded time, makes
-// the last checkpoint and returns nil. Another error means that the journal holds what this
-// release cannot read: the process stops. Run is called once.
+// the last checkpoint and returns nil. An entry that this release cannot decode does not end it:
+// delivery halts there (see Halted) and everything else goes on. An error means that the parked
+// journal takes nothing more or lost what it had: the process stops. Run is called once.
 func (f *Forwarder) Run(ctx context.Context) error {
 	f.live.reader = f.journal.Reader(f.liveLSN + 1)
 	defer f.closeReaders()
+	defer close(f.gone)
 	events := f.subscribe()
 	tick := time.NewTicker(clock)
 	defer tick.Stop()
@@ -55,6 +57,7 @@ func (f *Forwarder) turn() {
 	for moved := true; moved && f.fatal == nil; {
 		f.now = time.Now()
 		moved = f.readMail()
+		moved = f.answerCall() || moved
 		moved = f.settleParked() || moved
 		f.parkRefusals()
 		if moved && f.inTransition() {
@@ -78,7 +81,7 @@ func (f *Forwarder) await(ctx context.Context, ev events, tick <-chan time.Time)
 	case f.pace.spent(time.Now()):
 		f.alarm.Reset(paceRest)
 		alarm = f.alarm.C
-	case f.live.full || f.pass.full:
+	case f.live.waiting() || f.pass.waiting():
 		f.alarm.Reset(holdFor)
 		alarm = f.alarm.C
 	case f.unsaved:
@@ -91,6 +94,9 @@ func (f *Forwarder) await(ctx context.Context, ev events, tick <-chan time.Time)
 	case <-ev.synced:
 	case <-ev.parked:
 	case <-f.drainWake:
+	case call := <-f.calls:
+		f.now = time.Now()
+		call()
 	case <-alarm:
 	case <-ev.layout:
 		f.now = time.Now()

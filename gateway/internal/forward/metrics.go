@@ -9,6 +9,7 @@ type metrics struct {
 	refused   *prometheus.CounterVec // by topic
 	delay     prometheus.Histogram
 	catchUp   prometheus.Gauge
+	halted    prometheus.Gauge
 }
 
 // newMetrics registers the forwarder's metrics with reg, nil leaves them unregistered. up says
@@ -33,13 +34,17 @@ func newMetrics(reg prometheus.Registerer, up func() bool) *metrics {
 			Help:    "From an entry's append to Kafka's answer, of entries that went straight from the main journal.",
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200},
 		}),
+		halted: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: prefix + "forward_halted",
+			Help: "1 while delivery halts at an entry that cannot be decoded, else 0.",
+		}),
 	}
 	m.catchUp = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: prefix + "catch_up_limit_entries",
 		Help: "Entries a second to which catching up is held for the sake of the syncs; 0: nothing to catch up, no limit.",
 	})
 	if reg != nil {
-		reg.MustRegister(m.parked, m.delivered, m.refused, m.delay, m.catchUp, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		reg.MustRegister(m.parked, m.delivered, m.refused, m.delay, m.catchUp, m.halted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: prefix + "kafka_up",
 			Help: "1 while Kafka answers well, else 0.",
 		}, func() float64 {

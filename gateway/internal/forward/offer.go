@@ -33,23 +33,22 @@ type offered struct {
 	topic    []byte
 	callback schema.Callback // its ID is set
 	payload  []byte
+	err      error // why nobody can decode it; nothing but lsn is set then
 }
 
-// open decodes an entry of the main journal. An entry that nobody can decode ends Run:
-// passing over it would lose it.
-func (f *Forwarder) open(e journal.Entry) (o offered, ok bool) {
+// open decodes an entry of the main journal.
+func (f *Forwarder) open(e journal.Entry) offered {
 	id := schema.CallbackID{Journal: f.journal.ID(), LSN: uint64(e.LSN)}
-	return f.decode(e, e.Payload, id)
+	return decode(e, e.Payload, id)
 }
 
-func (f *Forwarder) decode(e journal.Entry, payload []byte, id schema.CallbackID) (o offered, ok bool) {
+func decode(e journal.Entry, payload []byte, id schema.CallbackID) offered {
 	parsed, err := entry.Parse(payload)
 	if err != nil {
-		f.fail("read entry", e.LSN, err)
-		return o, false
+		return offered{lsn: e.LSN, err: err}
 	}
 	parsed.Callback.ID = id
-	return offered{lsn: e.LSN, at: e.Time.UnixMilli(), topic: parsed.Topic, callback: parsed.Callback, payload: payload}, true
+	return offered{lsn: e.LSN, at: e.Time.UnixMilli(), topic: parsed.Topic, callback: parsed.Callback, payload: payload}
 }
 
 // offer gives an entry of the main journal to its lane.

@@ -31,7 +31,9 @@ type stash struct {
 }
 
 // cursor is the stash's name in the parked journal's checkpoint.
-func (s *stash) cursor() string { return s.topic.name + "/" + s.kind.String() }
+func (s *stash) cursor() string { return stashCursor(s.topic.name, s.kind) }
+
+func stashCursor(topic string, k kind) string { return topic + "/" + k.String() }
 
 // open returns the first entry that is not settled; the stash is not empty.
 func (s *stash) open() journal.LSN {
@@ -77,6 +79,10 @@ type parking struct {
 	settled  journal.LSN   // what its last checkpoint said
 	fullAt   journal.LSN   // and when its room was last found to be used up
 	stuck    bool          // even the reserve is used up; until the clock's next turn
+
+	broken  []journal.LSN // entries that nobody can decode and nobody skipped, in order
+	stand   *HaltError    // the first of them: delivery halts there; nil: there is none
+	skipped []journal.LSN // above settled
 }
 
 // parkedEntry is an entry on its way into the parked journal.
@@ -236,29 +242,34 @@ func (f *Forwarder) reread(r refusal) (payload []byte, id schema.CallbackID, ok 
 	return payload, id, true
 }
 
-// loadParked finds out what is parked. Topics that have entries there begin as returning.
+// loadParked finds out what is parked, and what of it nobody can decode. Topics that have
+// entries there begin as returning.
 func (f *Forwarder) loadParked() error {
 	settled, cursors := f.parked.Restored()
 	done := map[string]journal.LSN{}
 	for _, c := range cursors {
 		done[c.Lane] = c.LSN
 	}
-	f.park.settled, f.park.tail = settled, settled
+	f.park.settled, f.park.tail, f.park.skipped = settled, settled, skippedIn(cursors)
 	reader := f.parked.Reader(settled + 1)
 	defer reader.Close()
 	for {
 		e, ok, err := reader.Next()
-		if err != nil || !ok {
+		if err != nil {
 			return err
 		}
-		f.park.tail = e.LSN
-		env, payload, err := parseEnvelope(e.Payload)
-		if err != nil {
-			return fmt.Errorf("LSN %d: %w", e.LSN, err)
-		}
-		o, ok := f.decode(e, payload, env.id)
 		if !ok {
-			return f.fatal
+			f.standParked()
+			return nil
+		}
+		f.park.tail = e.LSN
+		if slices.Contains(f.park.skipped, e.LSN) {
+			continue
+		}
+		o, env := openParked(e)
+		if o.err != nil {
+			f.park.broken = append(f.park.broken, e.LSN)
+			continue
 		}
 		f.found(f.topic(o.topic).stash(env.kind), e.LSN, done)
 	}

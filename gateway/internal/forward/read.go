@@ -37,12 +37,13 @@ func (f *Forwarder) pick(h *hand) bool {
 	if err != nil || !ok {
 		return false
 	}
-	if h.held, ok = f.open(e); !ok {
-		return false
-	}
-	h.full, h.since = true, time.Time{}
+	h.held, h.full, h.since = f.open(e), true, time.Time{}
 	return true
 }
+
+// waiting reports whether the hand waits for its entry's lane. An entry that nobody can decode
+// has none.
+func (h *hand) waiting() bool { return h.full && h.held.err == nil }
 
 // patient reports whether the hand goes on waiting for its entry's lane.
 func (h *hand) patient(now time.Time) bool {
@@ -52,7 +53,8 @@ func (h *hand) patient(now time.Time) bool {
 	return now.Sub(h.since) < holdFor
 }
 
-// readLive gives up to n entries to their lanes and reports whether it got any further.
+// readLive gives up to n entries to their lanes and reports whether it got any further. It stands
+// still at an entry that nobody can decode: passing over it would lose it.
 func (f *Forwarder) readLive(n int) bool {
 	moved := false
 	for range n {
@@ -60,17 +62,33 @@ func (f *Forwarder) readLive(n int) bool {
 			break
 		}
 		o := &f.live.held
-		if l := f.laneOf(o); !l.lagging && !l.topic.settledAhead(o.lsn, f.key) {
-			switch r := f.offer(l, o); {
-			case r == wait && f.live.patient(f.now):
-				return moved
-			case r != took:
-				l.lag(o.lsn, f)
-			}
+		switch {
+		case f.wasSkipped(o.lsn):
+		case o.err != nil:
+			f.halt(o)
+			return moved
+		case !f.deal(o):
+			return moved
 		}
 		f.liveLSN, f.live.full, moved = o.lsn, false, true
 	}
 	return moved
+}
+
+// deal gives the live reader's entry to its lane, which lags when it cannot take; false: it
+// waits a moment for the lane.
+func (f *Forwarder) deal(o *offered) bool {
+	l := f.laneOf(o)
+	if l.lagging || l.topic.settledAhead(o.lsn, f.key) {
+		return true
+	}
+	switch r := f.offer(l, o); {
+	case r == wait && f.live.patient(f.now):
+		return false
+	case r != took:
+		l.lag(o.lsn, f)
+	}
+	return true
 }
 
 // resting reports whether the live reader has nothing to win: while Kafka is away it would only
@@ -135,11 +153,20 @@ func (f *Forwarder) catchUp(n int) bool {
 	return moved
 }
 
-// catch deals with one entry of the pass; false: it waits for its lane.
+// catch deals with one entry of the pass; false: it waits for its lane, or stands at an entry
+// that nobody can decode.
 func (f *Forwarder) catch(o *offered) bool {
 	if o.lsn > f.liveLSN {
 		f.pass.lsn = f.liveLSN // the live reader's business
 		return true
+	}
+	switch {
+	case f.wasSkipped(o.lsn):
+		f.pass.lsn = o.lsn
+		return true
+	case o.err != nil:
+		f.halt(o)
+		return false
 	}
 	l := f.laneOf(o)
 	if l.inPass && o.lsn >= l.next && !l.topic.settledAhead(o.lsn, f.key) {

@@ -21,7 +21,7 @@ func (f *Forwarder) unpark(n int) bool {
 				moved = true
 				continue
 			}
-			moved = f.empties(t.parked, f.park.tail, n) || moved
+			moved = f.empties(t.parked, f.park.limit(), n) || moved
 		case t.state == open && t.single.count > 0:
 			moved = f.retrySingles(t.single, n) || moved
 		}
@@ -43,7 +43,7 @@ func (f *Forwarder) retrySingles(s *stash, n int) bool {
 		if f.now.Before(s.retryAt) {
 			return false
 		}
-		s.until = f.park.tail
+		s.until = f.park.limit()
 	}
 	moved := f.empties(s, s.until, n)
 	if s.next > s.until && s.window.len() == 0 {
@@ -92,19 +92,32 @@ func (f *Forwarder) pickParked(s *stash) bool {
 		if err != nil || !ok {
 			return false
 		}
-		env, payload, err := parseEnvelope(e.Payload)
-		if err != nil {
-			f.fail("read the parked journal", e.LSN, err)
-			return false
-		}
-		if s.held, ok = f.decode(e, payload, env.id); !ok {
+		var env envelope
+		if s.held, env = openParked(e); s.held.err != nil && !f.passParked(s) {
 			return false
 		}
 		_, ahead := slices.BinarySearch(s.ahead, e.LSN)
-		s.full = env.kind == s.kind && string(s.held.topic) == s.topic.name && !ahead
+		s.full = s.held.err == nil && env.kind == s.kind && string(s.held.topic) == s.topic.name && !ahead && !slices.Contains(f.park.skipped, e.LSN)
 		if !s.full {
 			s.next = max(s.next, e.LSN+1)
 		}
 	}
 	return true
+}
+
+// passParked says what to do about a parked entry that nobody can decode: true when it was
+// skipped, else the stash waits in front of it. One that loadParked did not find cannot be: this
+// process wrote it.
+func (f *Forwarder) passParked(s *stash) bool {
+	lsn := s.held.lsn
+	switch {
+	case slices.Contains(f.park.skipped, lsn):
+		return true
+	case lsn > f.park.limit():
+		s.close()
+		s.next = max(s.next, lsn)
+	default:
+		f.fail("read the parked journal", lsn, s.held.err)
+	}
+	return false
 }

@@ -69,6 +69,12 @@ func (w *window) first() (journal.LSN, bool) {
 	return w.items[w.head].lsn, true
 }
 
+// open reports whether an entry was taken and is not settled.
+func (w *window) open(lsn journal.LSN) bool {
+	i, found := slices.BinarySearchFunc(w.items[w.head:], lsn, compareLSN)
+	return found && !w.items[w.head+i].done
+}
+
 // cut forgets all entries from lsn on: they were handed back.
 func (w *window) cut(lsn journal.LSN) {
 	i, _ := slices.BinarySearchFunc(w.items[w.head:], lsn, compareLSN)

@@ -16,7 +16,7 @@
 //	*.tmp                     unfinished, removed by recovery
 //
 // Files are 0600. A directory with other files and no journal-id is foreign: it is
-// refused and nothing in it, not even LOCK, is made. Only LOCK, journal-id.tmp, sockets,
+// refused and nothing in it, not even LOCK, is made. Only LOCK, journal-id.tmp, *.sock,
 // lost+found, parked and quarantine may be there before the journal is.
 //
 // journal-id is text, five lines: "tidegate journal", "version 1", "id" and 16 hex digits,

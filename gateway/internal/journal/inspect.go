@@ -96,10 +96,10 @@ func inspect(fsys FS, dir string, whole bool) (v *survey, ident identity, abs st
 	for range lookAgain {
 		v, err = look(fsys, abs, ident.id, scanOptions{parallel: runtime.GOMAXPROCS(0), whole: whole})
 		if !errors.Is(err, fs.ErrNotExist) {
-			break // else a file was renamed between listing and opening
+			return v, ident, abs, err // else a file was renamed between listing and opening
 		}
 	}
-	return v, ident, abs, err
+	return nil, ident, abs, fmt.Errorf("read %s: the gateway frees segments faster than they are read: %w", abs, err)
 }
 
 func statFS(fsys FS, dir string) (StatReport, error) {

@@ -81,6 +81,43 @@ func TestInspectForeign(t *testing.T) {
 	}
 }
 
+// Who opens a stopped journal to read what was settled finds it all, although its retention is
+// over and its space is needed.
+func TestKeepSettled(t *testing.T) {
+	mem := vfs.NewMem()
+	o := tiny(mem)
+	o.Retain = time.Hour
+	j := mustOpen(t, o)
+	for i := 0; len(segmentFiles(t, mem)) < 12; i++ {
+		tk := mustSync(t, j, fmt.Sprintf("%d %s", i, strings.Repeat("k", 900)))
+		j.Checkpoint(tk.LSN, nil)
+	}
+	mustClose(t, j)
+	before := segmentFiles(t, mem)
+	o.Retain, o.KeepSettled, o.MaxBytes = -1, true, MinBytes(o.MaxPayload) // less than they take
+	j = mustOpen(t, o)
+	<-time.After(3 * keepEvery) // that nothing happens takes time
+	mustClose(t, j)
+	if after := segmentFiles(t, mem); !slices.Equal(before, after) {
+		t.Errorf("segments %v, were %v", after, before)
+	}
+}
+
+// segmentFiles lists the segments of the test's directory.
+func segmentFiles(t *testing.T, fsys FS) (names []string) {
+	t.Helper()
+	all, err := fsys.ReadDir(testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		if strings.HasSuffix(name, segmentSuffix) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Beside a live gateway that appends, rolls, retires and recycles as fast as it can,
 // verify sees no corruption and dump no hole in what is not yet freed.
 func TestVerifyBesideLiveJournal(t *testing.T) {
@@ -129,6 +166,120 @@ func TestVerifyBesideLiveJournal(t *testing.T) {
 	wg.Wait()
 	if looks < 10 || j.Stats().Synced < 100 {
 		t.Errorf("%d looks at %d entries", looks, j.Stats().Synced)
+	}
+	mustClose(t, j)
+}
+
+// hooked is a file system that calls hook before each operation of a reader.
+type hooked struct {
+	FS
+	hook func()
+}
+
+type hookedFile struct {
+	vfs.File
+	hook func()
+}
+
+func (h hooked) ReadDir(dir string) ([]string, error) {
+	h.hook()
+	return h.FS.ReadDir(dir)
+}
+
+func (h hooked) Open(name string) (vfs.File, error) {
+	h.hook()
+	f, err := h.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return hookedFile{f, h.hook}, nil
+}
+
+func (f hookedFile) ReadAt(b []byte, off int64) (int, error) {
+	f.hook()
+	return f.File.ReadAt(b, off)
+}
+
+// Whenever in the course of a verify the live journal recycles every one of its segments, once or
+// again and again, there is no false alarm; and a dump yields what is there in order, or says
+// that it cannot follow.
+func TestVerifyWhileSegmentsAreRecycled(t *testing.T) {
+	mem := vfs.NewMem()
+	j := mustOpen(t, tiny(mem))
+	appended := 0
+	put := func(n int) {
+		t.Helper()
+		for range n {
+			var tk Ticket
+			eventually(t, "the journal takes an entry", func() bool {
+				var err error
+				if tk, err = j.Append(false, text(fmt.Sprintf("%d %s", appended, strings.Repeat("r", 900)))); err != nil && !errors.Is(err, ErrFull) {
+					t.Fatal(err)
+				}
+				return err == nil
+			})
+			if err := j.Wait(tk, Disk); err != nil {
+				t.Fatal(err)
+			}
+			appended++
+			j.Checkpoint(tk.LSN-1, nil)
+		}
+	}
+	const everySegment = 70 // four entries, each in a batch of its own, fill one of 16
+	put(everySegment)
+	files := segmentFiles(t, mem)
+	var mu sync.Mutex // segments are scanned in parallel
+	look := func(roll func(op int)) (ops int) {
+		t.Helper()
+		count := func() {
+			mu.Lock()
+			defer mu.Unlock()
+			ops++
+			roll(ops)
+		}
+		r, err := verifyFS(hooked{mem, count}, testDir)
+		if err != nil && strings.Contains(err.Error(), "faster than they are read") && ops > lookAgain {
+			return ops // it looked again and again, and says that it cannot follow
+		}
+		if err != nil || !r.OK() {
+			t.Fatalf("at operation %d of verify: false alarm: %v %v", ops, r.Corruptions, err)
+		}
+		return ops
+	}
+	all := look(func(int) {})
+	for n := 1; n <= all; n++ {
+		look(func(op int) {
+			if op == n {
+				put(everySegment)
+			}
+		})
+	}
+	if now := segmentFiles(t, mem); slices.ContainsFunc(now, func(name string) bool { return slices.Contains(files, name) }) {
+		t.Errorf("segments %v, some of which are as old as %v: nothing was recycled", now, files)
+	}
+	for _, every := range []int{1, 3, 10} {
+		look(func(op int) {
+			if op%every == 0 {
+				put(5)
+			}
+		})
+	}
+	last, op := LSN(0), 0
+	err := dumpFS(hooked{mem, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if op++; op%5 == 0 {
+			put(5)
+		}
+	}}, testDir, 1, func(e Entry) error {
+		if e.LSN <= last {
+			t.Errorf("LSN %d after %d", e.LSN, last)
+		}
+		last = e.LSN
+		return nil
+	})
+	if err != nil && !strings.Contains(err.Error(), "faster than they are read") {
+		t.Errorf("dump: %v", err)
 	}
 	mustClose(t, j)
 }

@@ -127,7 +127,7 @@ func (j *Journal) nextRetired(pressed bool) (s *segment, recycle bool) {
 		}
 	}
 	j.updateRoom()
-	if j.freeable == 0 {
+	if j.freeable == 0 || j.opt.KeepSettled {
 		return nil, false
 	}
 	s = j.segs[0]

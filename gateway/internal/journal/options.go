@@ -38,6 +38,10 @@ type Options struct {
 	// the budget has room. 0: 10 minutes. Negative: not at all.
 	Retain time.Duration
 
+	// KeepSettled frees nothing, whatever Retain says and even when space is needed: for who
+	// opens a stopped journal to read what was settled.
+	KeepSettled bool
+
 	AckDeadline time.Duration         // from a batch's first entry to ErrNotConfirmed; 0: 1.5 s
 	MaxPayload  int                   // bytes of one entry's payload; 0: 512 KiB, at most 2 MiB
 	FS          FS                    // nil: the real one

@@ -25,6 +25,7 @@ type Stats struct {
 	Segments   int   // without spares
 
 	Entries           int64     // appended and not settled
+	Unsynced          int64     // appended and not synced
 	OldestUndelivered time.Time // when the oldest of them came, early by up to a second or so; zero: there is none
 
 	Corruptions []Corruption // found since Open, at most 64
@@ -42,6 +43,7 @@ func (j *Journal) Stats() Stats {
 	}
 	j.missing = slices.DeleteFunc(j.missing, func(r lsnRange) bool { return r.to <= s.Settled })
 	s.Entries = undelivered(s.Settled, s.Appended, j.missing)
+	s.Unsynced = undelivered(s.Synced, s.Appended, j.missing)
 	if s.Entries > 0 {
 		s.OldestUndelivered = j.oldest(s.Settled + 1)
 	}
