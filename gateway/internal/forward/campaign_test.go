@@ -166,16 +166,7 @@ func TestCampaignWithMovingLeaders(t *testing.T) {
 // cutPower ends a life as a power cut does.
 func (r *rig) cutPower(random *rand.Rand) {
 	r.t.Helper()
-	r.disk.Cut()
-	l := r.life
-	r.life = nil
-	l.cancel()
-	<-l.ended
-	<-l.produced
-	l.producer.Close()
-	l.conn.Close()
-	_ = l.main.Close() // the power is gone: errors are what is to be expected
-	_ = l.parked.Close()
+	r.die()
 	r.disk.Restart(random)
 }
 

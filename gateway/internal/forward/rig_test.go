@@ -166,7 +166,14 @@ func (r *rig) halt() {
 // kill ends a life as kill -9 does: what was written to the disk so far is all that is left.
 func (r *rig) kill() {
 	r.t.Helper()
-	r.disk.Kill()
+	r.die()
+	r.disk.Revive()
+}
+
+// die ends a life at once: nothing reaches the disk any more.
+func (r *rig) die() {
+	r.t.Helper()
+	r.disk.Cut()
 	l := r.life
 	r.life = nil
 	l.cancel()
@@ -174,8 +181,7 @@ func (r *rig) kill() {
 	<-l.produced
 	l.producer.Close()
 	l.conn.Close()
-	// The journals' handles are dead: their errors are those of the dead.
-	_ = l.main.Close()
+	_ = l.main.Close() // errors are what is to be expected of the dead
 	_ = l.parked.Close()
 }
 
