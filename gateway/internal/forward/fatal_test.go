@@ -20,12 +20,10 @@ import (
 func raw(t *testing.T, j *journal.Journal, b []byte) {
 	t.Helper()
 	ticket, err := j.Append(false, func(dst []byte) []byte { return append(dst, b...) })
-	if err == nil {
-		err = j.Wait(ticket, journal.Disk)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	durable(t, j, ticket)
 }
 
 // What a later release wrote, or nobody, ends Run and is not passed over: what came before is
