@@ -26,11 +26,12 @@ type delivery struct {
 
 // deliveryOptions are what run and drain say differently.
 type deliveryOptions struct {
-	journal        journal.Options // without log and metrics
+	journal        journal.Options // without file system, log and metrics
 	parkedDir      string
 	parkedMaxBytes int64 // 0: what the directory remembers
 	kafka          kafkaconn.Flags
 	topics         []string // asked about before their first callback comes
+	seams          seams
 	log            *zap.Logger
 	metrics        prometheus.Registerer // nil: none
 }
@@ -51,6 +52,7 @@ func openDelivery(p *process.Process, o deliveryOptions) (*delivery, error) {
 	p.OnStop("kafka connection", func(context.Context) error { conn.Close(); return nil })
 	d.producer, err = produce.New(produce.Options{
 		Conn: conn, Log: o.log.Named("produce"), Metrics: o.metrics, MetricsPrefix: "tidegate_gateway",
+		TopicGrace: o.seams.topicGrace,
 	})
 	if err != nil {
 		return nil, err
@@ -59,6 +61,7 @@ func openDelivery(p *process.Process, o deliveryOptions) (*delivery, error) {
 	p.Go("producer", d.producer.Run)
 	d.forwarder, err = forward.New(forward.Options{
 		Journal: d.journal, Parked: d.parked, Producer: d.producer, Topics: o.topics,
+		TopicRetryMin: o.seams.topicRetry, TopicRetryMax: o.seams.topicRetry,
 		Log: o.log.Named("forward"), Metrics: o.metrics,
 	})
 	if err != nil {
@@ -72,12 +75,12 @@ func openDelivery(p *process.Process, o deliveryOptions) (*delivery, error) {
 // metrics: those of both would have the same names, and forward counts what is parked.
 func (d *delivery) openJournals(p *process.Process, o *deliveryOptions) (err error) {
 	main := o.journal
-	main.Log, main.Metrics = o.log.Named("journal"), o.metrics
+	main.FS, main.Log, main.Metrics = o.seams.fs, o.log.Named("journal"), o.metrics
 	if d.journal, err = openJournal(p, "journal", main); err != nil {
 		return err
 	}
 	d.parked, err = openJournal(p, "parked journal", journal.Options{
-		Dir: o.parkedDir, MaxBytes: o.parkedMaxBytes, Retain: -1, // nothing replays what was parked
+		FS: o.seams.fs, Dir: o.parkedDir, MaxBytes: o.parkedMaxBytes, Retain: -1, // nothing replays what was parked
 		MaxPayload: main.MaxPayload + forward.EnvelopeBytes, Log: o.log.Named("parked"),
 	})
 	return err
