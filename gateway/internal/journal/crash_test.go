@@ -67,7 +67,7 @@ var faultCases = []faultCase{
 func byKind() (cases []faultCase) {
 	least := map[vfs.Kind]int{
 		vfs.KindMkdir: 3, vfs.KindOpen: 3, vfs.KindCreate: 3, vfs.KindRename: 3, vfs.KindRemove: 1, vfs.KindSyncDir: 3, vfs.KindReadDir: 3,
-		vfs.KindLock: 3, vfs.KindFree: 1, vfs.KindRead: 20, vfs.KindWrite: 50, vfs.KindSize: 3, vfs.KindSync: 50, vfs.KindTruncate: 0,
+		vfs.KindLock: 3, vfs.KindFree: 1, vfs.KindRead: 10, vfs.KindWrite: 50, vfs.KindSize: 3, vfs.KindSync: 50, vfs.KindTruncate: 0,
 	}
 	for kind, n := range least {
 		cases = append(cases, faultCase{
