@@ -113,6 +113,8 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"append": m.appendSome, "append more": m.appendSome, "wait": m.wait, "read": m.readSome, "checkpoint": m.checkpoint, "sleep": m.sleep,
 		"budget": func(t *rapid.T) {
+			// Entries in memory may have no place any more: Close then says so.
+			m.troubled = true
 			m.j.SetMaxBytes(int64(rapid.IntRange(1, 20).Draw(t, "segments")) * m.o.SegmentBytes)
 		},
 		"fault": m.fault, "healthy": func(*rapid.T) { m.faults.set.Store(nil) },

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -658,4 +660,47 @@ func TestRecoveryIsQuick(t *testing.T) {
 		t.Errorf("%d entries of %d", got, n)
 	}
 	mustClose(t, j)
+}
+
+// J5: a run ends between the rename of a segment and the sync of the directory, and so does the
+// next one. Whichever of the two names a power loss takes back, nothing is missing.
+func TestSegmentNamesThatWereNeverSynced(t *testing.T) {
+	for seed := range uint64(64) {
+		synctest.Test(t, func(t *testing.T) {
+			mem := vfs.NewMem()
+			j := mustOpen(t, small(mem))
+			mustSync(t, j, "confirmed")
+			time.Sleep(3 * time.Second) // until a spare and the ballast are there
+			mustClose(t, j)
+			for life := range 2 {
+				var renamed atomic.Bool
+				o := small(vfs.NewFaulty(mem, func(op vfs.Op) vfs.Fault {
+					switch {
+					case op.Kind == vfs.KindRename && strings.HasSuffix(op.Name, spareSuffix):
+						renamed.Store(true)
+					case op.Kind == vfs.KindSyncDir && renamed.Load():
+						return vfs.Fault{Cut: mem}
+					case op.Kind == vfs.KindCreate && life == 0:
+						return vfs.Fault{Err: syscall.ENOSPC} // what an unfinished spare leaves would have the directory synced
+					}
+					return vfs.Fault{}
+				}))
+				j := mustOpen(t, o)
+				mustAppend(t, j, "never confirmed")
+				_ = j.Close() // it ends here
+				if !renamed.Load() {
+					t.Fatal("no segment was activated")
+				}
+				if life == 0 {
+					mem.Revive()
+				}
+			}
+			mem.Restart(rand.New(rand.NewPCG(seed, 9)))
+			j = mustOpen(t, small(mem))
+			if c := j.Stats().Corruptions; len(c) > 0 {
+				t.Fatalf("seed %d: false alarm: %v", seed, c)
+			}
+			mustClose(t, j)
+		})
+	}
 }
