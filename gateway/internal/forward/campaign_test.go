@@ -118,7 +118,8 @@ func (c *campaign) run(steps int, change func()) (duplicates int) {
 
 // campaigns runs one campaign for each seed of a loop. change is what it does in between.
 func campaigns(t *testing.T, change func(c *campaign)) {
-	loop := torture.New(t, 6, 3)
+	t.Parallel() // they mostly wait
+	loop := torture.New(t, 6, 2)
 	for seed := range loop.Seeds() {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			c := &campaign{
