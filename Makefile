@@ -22,9 +22,13 @@ build: ## bin/gateway bin/consumer bin/local bin/load
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/local ./deploy/local
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/load ./benchmarks/load
 
-test: build ## all tests with an embedded broker: packages with the race detector, then the real binaries end to end
+test: build ## all tests with an embedded broker: packages with the race detector, crash and fault loops, then the real binaries end to end
 	$(GO) test -race -timeout 10m $(UNIT)
+	.ci/torture
 	$(GO) test -count=1 -timeout 10m $(E2E)
+
+torture: ## crash and fault loops of the gateway for as long as asked: DURATION=10m SEED=7 (a seed that failed comes first)
+	.ci/torture $(or $(DURATION),10m) $(SEED)
 
 test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes: plaintext, then SASL_SSL with ACLs
 	.ci/test-kafka plaintext
@@ -55,4 +59,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test test-kafka check bench tidy clean
+.PHONY: help run build test torture test-kafka check bench tidy clean

@@ -26,12 +26,13 @@ type delivery struct {
 
 // deliveryOptions are what run and drain say differently.
 type deliveryOptions struct {
-	journal        journal.Options // without log and metrics
+	journal        journal.Options // without file system, log and metrics
 	parkedDir      string
 	parkedMaxBytes int64 // 0: what the directory remembers
 	kafka          kafkaconn.Flags
 	produce        produce.Flags
 	topics         []string // asked about before their first callback comes
+	seams          seams
 	log            *zap.Logger
 	metrics        prometheus.Registerer // nil: none
 }
@@ -49,11 +50,15 @@ func openDelivery(p *process.Process, o deliveryOptions) (*delivery, error) {
 	if err := d.openJournals(p, &o); err != nil {
 		return nil, err
 	}
-	if d.producer, err = openProducer(p, conn, o.produce, o.log, o.metrics); err != nil {
+	d.producer, err = openProducer(p, produce.Options{
+		Conn: conn, Compression: o.produce.Compression, TopicGrace: o.seams.topicGrace, Log: o.log.Named("produce"), Metrics: o.metrics,
+	})
+	if err != nil {
 		return nil, err
 	}
 	d.forwarder, err = forward.New(forward.Options{
 		Journal: d.journal, Parked: d.parked, Producer: d.producer, Topics: o.topics,
+		TopicRetryMin: o.seams.topicRetry, TopicRetryMax: o.seams.topicRetry,
 		Log: o.log.Named("forward"), Metrics: o.metrics,
 	})
 	if err != nil {
@@ -63,13 +68,11 @@ func openDelivery(p *process.Process, o deliveryOptions) (*delivery, error) {
 	return d, nil
 }
 
-// openProducer starts a producer that uses conn, whose closing it registers too.
-func openProducer(p *process.Process, conn *kafkaconn.Conn, flags produce.Flags, log *zap.Logger, metrics prometheus.Registerer) (*produce.Producer, error) {
-	p.OnStop("kafka connection", func(context.Context) error { conn.Close(); return nil })
-	producer, err := produce.New(produce.Options{
-		Conn: conn, Log: log.Named("produce"), Metrics: metrics, MetricsPrefix: "tidegate_gateway",
-		Compression: flags.Compression,
-	})
+// openProducer starts a producer that uses o.Conn, whose closing it registers too.
+func openProducer(p *process.Process, o produce.Options) (*produce.Producer, error) {
+	p.OnStop("kafka connection", func(context.Context) error { o.Conn.Close(); return nil })
+	o.MetricsPrefix = "tidegate_gateway"
+	producer, err := produce.New(o)
 	if err != nil {
 		return nil, err
 	}
@@ -82,12 +85,12 @@ func openProducer(p *process.Process, conn *kafkaconn.Conn, flags produce.Flags,
 // metrics: those of both would have the same names, and forward counts what is parked.
 func (d *delivery) openJournals(p *process.Process, o *deliveryOptions) (err error) {
 	main := o.journal
-	main.Log, main.Metrics = o.log.Named("journal"), o.metrics
+	main.FS, main.Log, main.Metrics = o.seams.fs, o.log.Named("journal"), o.metrics
 	if d.journal, err = openJournal(p, "journal", main); err != nil {
 		return err
 	}
 	d.parked, err = openJournal(p, "parked journal", journal.Options{
-		Dir: o.parkedDir, MaxBytes: o.parkedMaxBytes, Retain: -1, // nothing replays what was parked
+		FS: o.seams.fs, Dir: o.parkedDir, MaxBytes: o.parkedMaxBytes, Retain: -1, // nothing replays what was parked
 		MaxPayload: maxParkedPayload, Log: o.log.Named("parked"),
 	})
 	return err

@@ -29,6 +29,7 @@ const loggedApps = 50
 // and delivering, meet only in the journal.
 type gateway struct {
 	set   *settings
+	seams seams
 	log   *zap.Logger
 	p     *process.Process
 	reg   *prometheus.Registry
@@ -45,11 +46,22 @@ type gateway struct {
 	accepting atomic.Bool  // from binding until serve ends
 }
 
+// seams are what tests have otherwise than a real gateway, where all of it is zero.
+type seams struct {
+	fs         journal.FS    // of both journals; nil: the real one
+	topicGrace time.Duration // see produce.Options
+	topicRetry time.Duration // see TopicRetryMin and TopicRetryMax of forward.Options
+}
+
 // open builds and starts the gateway: files, journal and recovery, Kafka, listener, ready.
 // Kafka need not be there. On an error, p's stop steps undo what was done. Stop steps run
 // in reverse: readiness, the last answers, the drain, Kafka, the journals.
 func open(p *process.Process, set *settings, log *zap.Logger) (*gateway, error) {
-	g := &gateway{set: set, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
+	return openWith(p, set, seams{}, log)
+}
+
+func openWith(p *process.Process, set *settings, with seams, log *zap.Logger) (*gateway, error) {
+	g := &gateway{set: set, seams: with, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
 	log.Info("gateway starting", zap.String("version", process.Version()), zap.String("gateway_name", set.GatewayName),
 		zap.String("apps", process.Absolute(set.Apps)), zap.String("routes", pathOrNone(set.Routes)), zap.String("journal_dir", process.Absolute(set.JournalDir)))
 	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openDelivery, g.openControl, g.openReceiver} {
@@ -110,7 +122,7 @@ func (g *gateway) openDelivery() (err error) {
 			AckDeadline: g.set.AckDeadline, MaxPayload: g.set.maxPayload(),
 		},
 		parkedDir: g.set.parkedDir(), parkedMaxBytes: int64(g.set.ParkedMaxBytes),
-		kafka: g.set.Kafka, produce: g.set.Produce, topics: g.routes.Get().Topics(), log: g.log, metrics: g.reg,
+		kafka: g.set.Kafka, produce: g.set.Produce, topics: g.routes.Get().Topics(), seams: g.seams, log: g.log, metrics: g.reg,
 	})
 	if err != nil {
 		return err

@@ -413,3 +413,28 @@ func makeTopic(t *testing.T, address, topic string) {
 		t.Fatalf("create topic: %v %+v", err, response)
 	}
 }
+
+// J16: the journal is wiped and the gateway keeps its name: what comes then has other ids, although
+// the sequence numbers begin anew.
+func TestWipedJournalUnderTheSameName(t *testing.T) {
+	c := broker(t, rawTopic)
+	ids := map[string]bool{}
+	for life := range 2 {
+		r := start(t, t.TempDir(), "--brokers="+strings.Join(c.ListenAddrs(), ","))
+		for n := range 3 {
+			r.mustPost(t, signedApp, schema.CommandQuotaAlarm, alarm(10*life+n))
+		}
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, record := range consume(t, c, rawTopic, 6) {
+		if name := headerOf(record, schema.HeaderGateway); name != "g1" {
+			t.Errorf("gateway %q", name)
+		}
+		ids[headerOf(record, schema.HeaderID)] = true
+	}
+	if len(ids) != 6 {
+		t.Errorf("6 callbacks under %d ids", len(ids))
+	}
+}

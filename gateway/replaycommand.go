@@ -174,7 +174,7 @@ func (r *replay) open(p *process.Process, c *replayCommand, log *zap.Logger) (er
 	if err != nil {
 		return err
 	}
-	r.producer, err = openProducer(p, conn, c.Produce, log, nil)
+	r.producer, err = openProducer(p, produce.Options{Conn: conn, Compression: c.Produce.Compression, Log: log.Named("produce")})
 	return err
 }
 

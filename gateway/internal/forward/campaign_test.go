@@ -2,7 +2,6 @@ package forward
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -11,12 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/tidegate/tidegate/gateway/internal/torture"
 )
 
 // campaign does random things to a forwarder: faults of all classes on random partitions,
 // topics that close and open, load meanwhile, and what change does.
 type campaign struct {
 	*rig
+	loop   *torture.Loop
 	random *rand.Rand
 	faults []*kfake.FaultHandle
 }
@@ -40,6 +42,7 @@ func (c *campaign) fault() {
 	for range c.random.IntN(3) {
 		f.Partitions = append(f.Partitions, int32(c.random.IntN(4)))
 	}
+	c.loop.Faulted(1)
 	c.faults = append(c.faults, c.cluster.Fault(f))
 }
 
@@ -113,69 +116,46 @@ func (c *campaign) run(steps int, change func()) (duplicates int) {
 	return duplicates
 }
 
-// seeds says how many runs a campaign has. They are fixed, so that a failure can be run again.
-var seeds = flag.Uint64("seeds", 4, "runs of each campaign")
-
-func eachSeed(t *testing.T, run func(t *testing.T, seed uint64)) {
-	for seed := range *seeds {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { run(t, seed) })
+// campaigns runs one campaign for each seed of a loop. change is what it does in between.
+func campaigns(t *testing.T, change func(c *campaign)) {
+	t.Parallel() // they mostly wait
+	loop := torture.New(t, 6, 2)
+	for seed := range loop.Seeds() {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			c := &campaign{
+				rig:  newRig(t, kfake.NumBrokers(3), kfake.SeedTopics(4, testTopic, otherTopic)),
+				loop: loop, random: rand.New(rand.NewPCG(seed, 0)),
+			}
+			n := c.run(60, func() { change(c) })
+			t.Logf("%d duplicates of %d", n, watermarks(c.rig, testTopic)+watermarks(c.rig, otherTopic))
+		})
 	}
 }
 
-func newCampaign(t *testing.T, seed uint64) *campaign {
-	return &campaign{rig: newRig(t, kfake.NumBrokers(3), kfake.SeedTopics(4, testTopic, otherTopic)), random: rand.New(rand.NewPCG(seed, 0))}
-}
-
 // Orderly restarts in the midst of faults: no loss, order kept.
-func TestCampaignWithRestarts(t *testing.T) {
-	eachSeed(t, func(t *testing.T, seed uint64) {
-		c := newCampaign(t, seed)
-		n := c.run(60, func() { c.stop(); c.start() })
-		t.Logf("%d duplicates of %d", n, watermarks(c.rig, testTopic)+watermarks(c.rig, otherTopic))
-	})
+func TestTortureCampaignWithRestarts(t *testing.T) {
+	campaigns(t, func(c *campaign) { c.stop(); c.start() })
 }
 
 // kill -9 in the midst of faults: no loss, order kept.
-func TestCampaignWithKills(t *testing.T) {
-	eachSeed(t, func(t *testing.T, seed uint64) {
-		c := newCampaign(t, 100+seed)
-		n := c.run(60, func() { c.kill(); c.start() })
-		t.Logf("%d duplicates", n)
-	})
+func TestTortureCampaignWithKills(t *testing.T) {
+	campaigns(t, func(c *campaign) { c.loop.Crashed(); c.kill(); c.start() })
 }
 
 // Power cuts: what was synced is delivered, whatever the disk kept of the rest.
-func TestCampaignWithPowerCuts(t *testing.T) {
-	eachSeed(t, func(t *testing.T, seed uint64) {
-		c := newCampaign(t, 200+seed)
-		n := c.run(60, func() { c.cutPower(c.random); c.start() })
-		t.Logf("%d duplicates", n)
-	})
+func TestTortureCampaignWithPowerCuts(t *testing.T) {
+	campaigns(t, func(c *campaign) { c.loop.Crashed(); c.cutPower(c.random); c.start() })
 }
 
-// Leaders move about while nothing restarts: no loss, no duplicate, order kept.
-func TestCampaignWithMovingLeaders(t *testing.T) {
-	eachSeed(t, func(t *testing.T, seed uint64) {
-		c := newCampaign(t, 300+seed)
-		if n := c.run(60, c.cluster.ShufflePartitionLeaders); n > 0 {
-			t.Logf("%d duplicates", n)
-		}
-	})
+// Leaders move about while nothing restarts: no loss, order kept.
+func TestTortureCampaignWithMovingLeaders(t *testing.T) {
+	campaigns(t, func(c *campaign) { c.cluster.ShufflePartitionLeaders() })
 }
 
 // cutPower ends a life as a power cut does.
 func (r *rig) cutPower(random *rand.Rand) {
 	r.t.Helper()
-	r.disk.Cut()
-	l := r.life
-	r.life = nil
-	l.cancel()
-	<-l.ended
-	<-l.produced
-	l.producer.Close()
-	l.conn.Close()
-	_ = l.main.Close() // the power is gone: errors are what is to be expected
-	_ = l.parked.Close()
+	r.die()
 	r.disk.Restart(random)
 }
 

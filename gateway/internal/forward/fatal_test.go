@@ -23,12 +23,10 @@ import (
 func raw(t *testing.T, j *journal.Journal, b []byte) journal.LSN {
 	t.Helper()
 	ticket, err := j.Append(false, func(dst []byte) []byte { return append(dst, b...) })
-	if err == nil {
-		err = j.Wait(ticket, journal.Disk)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	durable(t, j, ticket)
 	return ticket.LSN
 }
 

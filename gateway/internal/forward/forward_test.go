@@ -118,6 +118,7 @@ func TestCatchUp(t *testing.T) {
 // What waits at level broker hears of its own entry.
 func TestWaitersHear(t *testing.T) {
 	r := newRig(t, kfake.SeedTopics(2, testTopic))
+	r.ackDeadline = time.Minute
 	r.start()
 	if err := r.main.Wait(r.append(testTopic, 7), journal.Broker); err != nil {
 		t.Errorf("delivered entry: %v", err)

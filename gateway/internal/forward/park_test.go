@@ -172,6 +172,7 @@ func (r *rig) drainSpaced(topic string) {
 // goes out when the topic's limit permits.
 func TestRefusedRecord(t *testing.T) {
 	r := newRig(t)
+	r.ackDeadline = time.Minute
 	if err := r.cluster.CreateTopic(testTopic, 1, map[string]string{"max.message.bytes": "4000"}); err != nil {
 		t.Fatal(err)
 	}

@@ -30,8 +30,9 @@ type rig struct {
 	disk    *vfs.Mem
 	log     *zap.Logger
 
-	mainBytes   int64 // budget of the main journal
-	parkedBytes int64 // budget of the parked journal; 0: plenty
+	ackDeadline time.Duration // of both journals; short, as the close of a journal that lost its disk lasts that long
+	mainBytes   int64         // budget of the main journal
+	parkedBytes int64         // budget of the parked journal; 0: plenty
 	produce     func(*produce.Options)
 	forward     func(*Options)
 
@@ -59,7 +60,7 @@ func newRig(t testing.TB, opts ...kfake.Opt) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	r := &rig{t: t, cluster: c, disk: vfs.NewMem(), log: zap.NewNop(), seq: map[string]int{}, mainBytes: 64 << 20}
+	r := &rig{t: t, cluster: c, disk: vfs.NewMem(), log: zap.NewNop(), seq: map[string]int{}, ackDeadline: 200 * time.Millisecond, mainBytes: 64 << 20}
 	if tt, ok := t.(*testing.T); ok && testing.Verbose() {
 		r.log = zaptest.NewLogger(tt)
 	}
@@ -93,7 +94,7 @@ func (r *rig) open() {
 
 func (r *rig) journal(dir string, budget int64, payload int) *journal.Journal {
 	r.t.Helper()
-	j, err := journal.Open(journal.Options{Dir: dir, FS: r.disk, MaxBytes: budget, MaxPayload: payload, Retain: -1, AckDeadline: time.Minute, SegmentBytes: 4 << 20, Log: r.log.Named(dir)})
+	j, err := journal.Open(journal.Options{Dir: dir, FS: r.disk, MaxBytes: budget, MaxPayload: payload, Retain: -1, AckDeadline: r.ackDeadline, SegmentBytes: 4 << 20, Log: r.log.Named(dir)})
 	if err != nil {
 		r.t.Fatalf("open %s: %v", dir, err)
 	}
@@ -166,7 +167,14 @@ func (r *rig) halt() {
 // kill ends a life as kill -9 does: what was written to the disk so far is all that is left.
 func (r *rig) kill() {
 	r.t.Helper()
-	r.disk.Kill()
+	r.die()
+	r.disk.Revive()
+}
+
+// die ends a life at once: nothing reaches the disk any more.
+func (r *rig) die() {
+	r.t.Helper()
+	r.disk.Cut()
 	l := r.life
 	r.life = nil
 	l.cancel()
@@ -174,8 +182,7 @@ func (r *rig) kill() {
 	<-l.produced
 	l.producer.Close()
 	l.conn.Close()
-	// The journals' handles are dead: their errors are those of the dead.
-	_ = l.main.Close()
+	_ = l.main.Close() // errors are what is to be expected of the dead
 	_ = l.parked.Close()
 }
 
@@ -215,8 +222,14 @@ func (r *rig) appendCallback(topic string, c *schema.Callback) journal.Ticket {
 // synced waits until an entry is durable.
 func (r *rig) synced(ticket journal.Ticket) {
 	r.t.Helper()
-	if err := r.main.Wait(ticket, journal.Disk); err != nil {
-		r.t.Fatalf("wait: %v", err)
+	durable(r.t, r.main, ticket)
+}
+
+// durable waits longer than a journal's deadline does.
+func durable(t testing.TB, j *journal.Journal, ticket journal.Ticket) {
+	t.Helper()
+	if err := j.Wait(ticket, journal.Disk); err != nil {
+		eventually(t, "the entry is durable", func() bool { return j.Stats().Synced >= ticket.LSN })
 	}
 }
 

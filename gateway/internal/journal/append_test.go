@@ -272,7 +272,7 @@ func TestFirstErrorPoisonsTheFile(t *testing.T) {
 			}
 			// J7: the page cache may show the failed batch; it is dead, and comes once.
 			mustClose(t, j)
-			mem.Kill()
+			mem.Revive()
 			j = mustOpen(t, small(mem))
 			if got := payloads(readAllFrom(t, j, 1)); strings.Join(got, "|") != "first|through the error|after" {
 				t.Errorf("kind %d short %v: recovered %q", kind, short, got)

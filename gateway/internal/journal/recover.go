@@ -37,9 +37,11 @@ func (j *Journal) recoverDir(v *survey) error {
 	return j.adopt(v, kept)
 }
 
-// tidy finishes or removes what an interrupted run left.
+// tidy finishes or removes what an interrupted run left, and makes the names durable that the
+// survey found: it may have ended between a rename and the sync of the directory, and a
+// later segment's header that names one which a power loss takes back would be a false
+// alarm (J5).
 func (j *Journal) tidy(v *survey) error {
-	changed := len(v.litter) > 0
 	for _, name := range v.litter {
 		if err := j.fs.Remove(j.path(name)); err != nil {
 			return fmt.Errorf("remove leftover: %w", err)
@@ -52,7 +54,7 @@ func (j *Journal) tidy(v *survey) error {
 		if err := j.fs.Rename(j.path(s.name), j.path(segmentName(s.first))); err != nil {
 			return fmt.Errorf("finish repair: %w", err)
 		}
-		s.name, changed = segmentName(s.first), true
+		s.name = segmentName(s.first)
 	}
 	for i := range v.spares {
 		size, err := fileSize(j.fs, j.path(v.spares[i].name))
@@ -61,11 +63,6 @@ func (j *Journal) tidy(v *survey) error {
 		}
 		v.spares[i].size = size
 	}
-	if !changed && len(v.segs) == 0 {
-		return nil
-	}
-	// Also when nothing was changed here: a rename of the last run whose SyncDir failed, or that
-	// was killed before it, is only in memory, and the next retirement relies on it.
 	if err := j.fs.SyncDir(j.dir); err != nil {
 		return fmt.Errorf("sync directory %s: %w", j.dir, err)
 	}

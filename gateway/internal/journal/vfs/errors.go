@@ -7,6 +7,6 @@ var (
 	ErrLocked = errors.New("vfs: file is locked")
 
 	// ErrPowerLost is returned by every operation of a Mem whose power was cut, and by
-	// handles from before a Restart. Only tests see it.
+	// handles from before a Restart or Revive. Only tests see it.
 	ErrPowerLost = errors.New("vfs: power lost")
 )

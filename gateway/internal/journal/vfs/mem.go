@@ -12,9 +12,10 @@ import (
 	"syscall"
 )
 
-// Mem is a file system in memory that knows what was synced. Cut takes the power away,
-// Restart gives back what a disk would: all that was synced and a random subset of the
-// rest. The zero value is not usable; see NewMem.
+// Mem is a file system in memory that knows what was synced. Cut ends a process together
+// with all that it could still do. After it Restart is a power loss, which gives back what
+// a disk would: all that was synced and a random subset of the rest; and Revive is a
+// kill -9, which loses nothing that was written. The zero value is not usable; see NewMem.
 //
 // The model is harsher than a journaling file system: changes of names that were not
 // followed by SyncDir survive each on its own, in any combination; so do the 4 KiB
@@ -73,23 +74,33 @@ func (m *Mem) used() int64 {
 	return n
 }
 
-// Cut takes the power away: every operation from now on fails with ErrPowerLost.
+// Cut takes the power away: every operation fails with ErrPowerLost until Restart or
+// Revive, and those of handles from before it for ever. What belonged to the process must
+// have ended by then: a dead one that could still make files would repair what the
+// crash left.
 func (m *Mem) Cut() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.down = true
 }
 
-// Kill is kill -9: handles and locks are gone, and everything written is still there
-// because the page cache survives the process. What was not synced stays unsynced.
-func (m *Mem) Kill() {
+// Revive makes of the Cut before it a kill -9: handles and locks are gone, and everything
+// written is still there because the page cache survives the process. What was not synced
+// stays unsynced.
+func (m *Mem) Revive() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.begin()
+}
+
+// begin starts another life, under mu.
+func (m *Mem) begin() {
 	m.down, m.life = false, m.life+1
 	clear(m.locks)
 }
 
-// Restart gives the power back. What was synced is there; of the rest r chooses.
+// Restart gives the power back. What was synced is there; of the rest r chooses, the same
+// for the same r.
 func (m *Mem) Restart(r *rand.Rand) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,11 +111,10 @@ func (m *Mem) Restart(r *rand.Rand) {
 	}
 	m.pending = nil
 	m.names = maps.Clone(m.kept)
-	for _, i := range m.names {
-		i.lose(r)
+	for _, name := range slices.Sorted(maps.Keys(m.names)) {
+		m.names[name].lose(r)
 	}
-	m.down, m.life = false, m.life+1
-	clear(m.locks)
+	m.begin()
 }
 
 func (p rename) apply(names map[string]*inode) {

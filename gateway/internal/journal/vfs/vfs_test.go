@@ -247,7 +247,11 @@ func TestKillKeepsThePageCache(t *testing.T) {
 	f := must[File](t)(m.Create("/d/f"))
 	must[io.Closer](t)(m.Lock("/d/LOCK"))
 	write(t, f, []byte("unsynced"), 0)
-	m.Kill()
+	m.Cut()
+	if _, err := m.Create("/d/late"); !errors.Is(err, ErrPowerLost) {
+		t.Errorf("a dead process made a file: %v", err)
+	}
+	m.Revive()
 	if string(m.Bytes("/d/f")) != "unsynced" {
 		t.Error("a kill lost written bytes")
 	}
