@@ -13,9 +13,12 @@
 //
 // Reported for each server: requests per second, latency percentiles, CPU seconds of the
 // server process per million requests (from /proc, user and system), and the ratio of
-// each to bare within the same round; the median of the rounds, with their spread. An
-// answer other than 200 with the envelope ends the run: a number with errors in it says
-// nothing.
+// each to bare within the same round; the median of the rounds, with their spread. All of
+// them are per answer of 200. A refusal (503 or 429 with the envelope: a stall of the disk
+// can fill a batch) is counted apart, so that it never makes a server look fast: its time
+// is in no latency, its CPU is shared by the 200s. A turn with more than 0.1 % of refusals
+// says nothing about speed and is in no median; the table says so. Any other answer, and
+// a closed connection, ends the run.
 //
 // The commands, the raw rounds and the table are written to the folder --out.
 package main

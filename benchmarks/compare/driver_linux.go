@@ -15,9 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// envelope is what every accepted callback is answered with.
-const envelope = `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`
-
 // load is one closed-loop run against one server.
 type load struct {
 	address  string        // host:port on loopback
@@ -30,9 +27,11 @@ type load struct {
 
 // outcome is what a run saw.
 type outcome struct {
-	requests  int64
+	accepted  int64  // 200s
+	refused   int64  // 503s and 429s
+	refusal   string // body of the first of them
 	elapsed   time.Duration
-	latency   *hdrhistogram.Histogram // microseconds
+	latency   *hdrhistogram.Histogram // of the 200s, microseconds
 	driverCPU time.Duration           // of the driver's thread, over elapsed
 	serverCPU time.Duration           // of the server's process, user and system
 }
@@ -52,8 +51,9 @@ type driver struct {
 	conns   map[int32]*connection
 	buffer  []byte
 	latency *hdrhistogram.Histogram
-	count   int64
-	counted bool // past the warm-up
+	seen    [refused + 1]int64 // answers by verdict
+	refusal string             // body of the first refusal that was counted
+	counted bool               // past the warm-up
 }
 
 // run drives l and returns what it saw. It blocks for warm-up and duration.
@@ -88,7 +88,7 @@ func (l load) run() (outcome, error) {
 	if err := d.loop(start.Add(l.duration)); err != nil {
 		return outcome{}, err
 	}
-	seen := outcome{requests: d.count, elapsed: time.Since(start), latency: d.latency, driverCPU: threadCPU() - cpu}
+	seen := outcome{accepted: d.seen[accepted], refused: d.seen[refused], refusal: d.refusal, elapsed: time.Since(start), latency: d.latency, driverCPU: threadCPU() - cpu}
 	after, err := processCPU(l.pid)
 	seen.serverCPU = after - server
 	return seen, err
@@ -170,11 +170,11 @@ func (d *driver) handle(c *connection, events uint32) error {
 		c.answer = append(c.answer, answer...)
 		answer = c.answer
 	}
-	whole, err := complete(answer)
+	verdict, err := judge(answer)
 	if err != nil {
 		return err
 	}
-	if !whole {
+	if verdict == partial {
 		if len(c.answer) == 0 {
 			c.answer = append(c.answer, answer...)
 		}
@@ -182,30 +182,15 @@ func (d *driver) handle(c *connection, events uint32) error {
 	}
 	c.answer = c.answer[:0]
 	if d.counted {
-		d.count++
+		d.seen[verdict]++
+		if verdict == refused && d.refusal == "" {
+			d.refusal = string(answer[bytes.Index(answer, headEnd)+len(headEnd):])
+		}
+	}
+	if d.counted && verdict == accepted {
 		_ = d.latency.RecordValue(time.Since(c.sent).Microseconds()) // out of range only beyond a minute: the run is bounded below that
 	}
 	return d.send(c)
-}
-
-// complete says whether answer is a whole 200 with the envelope; anything else that is
-// whole is an error.
-func complete(answer []byte) (bool, error) {
-	end := bytes.Index(answer, []byte("\r\n\r\n"))
-	if end < 0 {
-		return false, nil
-	}
-	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 200 ")) {
-		return false, fmt.Errorf("driver: answered %q", bytes.TrimSpace(answer))
-	}
-	body := answer[end+4:]
-	if len(body) < len(envelope) {
-		return false, nil
-	}
-	if string(body) != envelope {
-		return false, fmt.Errorf("driver: answered with body %q", body)
-	}
-	return true, nil
 }
 
 func (d *driver) send(c *connection) error {
