@@ -88,3 +88,6 @@ func contentLength(head []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// bodyOf is the body of a whole answer.
+func bodyOf(answer []byte) []byte { return answer[bytes.Index(answer, headEnd)+len(headEnd):] }
