@@ -5,6 +5,8 @@ MODULE := github.com/tidegate/tidegate
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X $(MODULE)/internal/process.version=$(VERSION)
 GO ?= go
+# Flags of benchmarks/compare, such as COMPARE='--rounds 5 --duration 4s'.
+COMPARE ?=
 # Packages whose tests start the real binaries; the others need nothing but Go.
 E2E := ./benchmarks/acceptance/...
 UNIT = $$($(GO) list ./... | grep -v benchmarks/acceptance)
@@ -42,8 +44,11 @@ check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin)
 	.tools/golangci-lint run ./...
 	.ci/vulnerabilities
 
-bench: build ## figures of this machine into benchmarks/results: gateway at each ack level beside a bare handler, and the packages
-	.ci/bench
+compare: build ## the gateway at each ack level beside handlers that only answer, Kafka away, there and returning, into benchmarks/results; 8 minutes
+	.ci/compare $(COMPARE)
+
+bench: build ## figures of this machine into benchmarks/results: compare, and the packages
+	.ci/bench $(COMPARE)
 
 tidy: ## bring go.mod and go.sum up to date
 	$(GO) mod tidy
@@ -59,4 +64,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka check bench tidy clean
+.PHONY: help run build test torture test-kafka check compare bench tidy clean

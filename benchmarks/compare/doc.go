@@ -1,21 +1,55 @@
 //go:build linux
 
-// Compare measures the gateway beside a handler that only answers, in one run on one
+// Compare measures the gateway beside handlers that only answer, in one run on one
 // machine, so that what is read is the ratio and not the machine.
 //
-// The servers take turns in rounds: bare (fasthttp, answers the envelope, reads nothing),
-// then the gateway at each ack level asked for, each as a process of its own that is
-// started, warmed up, driven and stopped. Every server gets the same bytes from the same
-// driver: one thread on epoll, keep-alive connections, each sending its next request when
-// it has read the answer (closed loop). The driver costs little, but on two cores it is
-// beside the server; a round in which it used its whole core says so, for then the
-// server could have done more.
+// # Servers
 //
-// Reported for each server: requests per second, latency percentiles, CPU seconds of the
-// server process per million requests (from /proc, user and system), and the ratio of
-// each to bare within the same round; the median of the rounds, with their spread. An
-// answer other than 200 with the envelope ends the run: a number with errors in it says
-// nothing.
+// They take turns in rounds, each as a process of its own that is started, warmed up,
+// driven and killed; what it wrote is removed and the disk settled before the next.
 //
-// The commands, the raw rounds and the table are written to the folder --out.
+//   - bare: fasthttp, answers the envelope. The limit.
+//   - park: bare, and before the answer a grouped wait: a mutex, one wake-up a batch, a
+//     committer that sleeps as long as one fdatasync of 4 KiB takes on this disk (measured
+//     at the start and printed). It keeps nothing: the floor of any group commit under
+//     fasthttp, in CPU; under load a real fdatasync is longer than its sleep.
+//   - memory, disk, broker: the gateway at that ack level.
+//
+// # Loops
+//
+// Every server gets the same bytes from the same driver: one thread on epoll, keep-alive
+// connections. In a closed loop each connection sends when it has its answer. In an open
+// loop arrivals are due on a schedule that nothing moves, by a timer in the same epoll;
+// one for which no connection is free waits for one, and its latency counts from when it
+// was due. What is still not answered two seconds after the end is counted, and is in the
+// latencies with the time it has waited.
+//
+// The driver costs little, but on two cores it is beside the server. A turn in which it
+// used its whole core, or sent so late that this is more than half of the 99th percentile,
+// says so: its figures are the load generator's limit.
+//
+// # Scenarios
+//
+// Kafka is away; or there (--brokers, else an embedded broker in a process of its own for
+// each turn); or returning: the embedded broker leaves after the warm-up and comes back
+// when counting begins, so that the latencies are those of a gateway that is catching up.
+// There are no closed loops then: they would wait for what is measured. At the level
+// broker a closed loop waits for Kafka; that is what it measures.
+//
+// # Figures
+//
+// CPU seconds of the server's process per million requests first, since it is what a
+// machine costs and depends least on who else is on it; then rates, latency percentiles,
+// syncs a second and entries a sync (from the gateway's metrics), memory at the end. Each
+// is the median of the rounds, with ratios to bare and to park taken within a round, and
+// their spread.
+//
+// All are per answer of 200. A refusal (503 or 429 with the envelope: a stall of the disk
+// can fill a batch) is counted apart, so that it never makes a server look fast: its time
+// is in no latency, its CPU is shared by the 200s. A turn with more than 0.1 % of refusals
+// says nothing about speed and is in no median; the tables say so. Any other answer, and
+// a closed connection, ends the run.
+//
+// The folder --out gets the raw turns as JSON lines, the tables as Markdown with the
+// command in them, and the charts as SVG.
 package main

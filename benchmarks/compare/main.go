@@ -3,8 +3,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -12,82 +16,72 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Run  runCommand  `cmd:"" default:"withargs" help:"Measure the servers side by side and write the results."`
-	Bare bareCommand `cmd:"" hidden:"" help:"Serve the bare handler (started by run)."`
+	Run   runCommand   `cmd:"" default:"withargs" help:"Measure the servers side by side and write the results."`
+	Bare  bareCommand  `cmd:"" hidden:"" help:"Serve the bare handler (started by run)."`
+	Park  parkCommand  `cmd:"" hidden:"" help:"Serve the handler that only parks (started by run)."`
+	Kafka kafkaCommand `cmd:"" hidden:"" help:"Serve the embedded broker (started by run)."`
 }
 
 // runCommand measures.
 type runCommand struct {
-	Servers     []string      `default:"bare,memory,disk,broker" enum:"bare,memory,disk,broker" help:"What takes turns, in this order; bare is the baseline and always runs."`
-	Connections []int         `default:"64,256" help:"Keep-alive connections; each number is a series of its own."`
-	Body        int           `default:"120" help:"Body in bytes; 120 is the quota alarm."`
-	Rounds      int           `default:"5" help:"How often each server has its turn."`
-	Duration    time.Duration `default:"4s" help:"Counted time of one turn."`
-	Warmup      time.Duration `default:"1s" help:"Uncounted time before it."`
-	Brokers     string        `help:"Kafka bootstrap list on loopback. Empty: Kafka is away, and the level broker, which waits for it, is left out."`
-	Bin         string        `default:"bin" help:"Folder of the gateway binary."`
-	Work        string        `default:"" help:"Folder for journals while measuring: its disk is what disk measures (empty: a temporary folder)."`
-	Out         string        `default:"benchmarks/results" help:"Folder for the table and the raw rounds."`
-	Name        string        `default:"first-figures" help:"Name of the files written."`
+	Scenario        string        `default:"away" enum:"away,there,returning" help:"What Kafka does: ${enum}. Returning is measured from its return on, while the gateway catches up (default ${default})."`
+	Brokers         string        `placeholder:"LIST" help:"Kafka on loopback for --scenario there; without it an embedded broker is started for each turn."`
+	Outage          time.Duration `default:"3s" help:"How long Kafka is away before it returns (default ${default})."`
+	Servers         []string      `default:"bare,park,memory,disk,broker" enum:"bare,park,memory,disk,broker" help:"What takes turns, in this order; bare is a baseline and always runs, broker waits for Kafka and is left out while that is away (default ${default})."`
+	Connections     []int         `default:"64,256,1024" help:"Keep-alive connections of the closed loops; each number is a series of its own (default ${default})."`
+	Rate            []int         `default:"5000,20000" help:"Arrivals a second of the open loops; each is a series of its own. While Kafka returns only the first, unless --cross (default ${default})."`
+	OpenConnections int           `default:"256" help:"Keep-alive connections of the open loops (default ${default})."`
+	Body            []int         `default:"120,1024,16384" help:"Bodies in bytes; 120 is the quota alarm (default ${default})."`
+	Cross           bool          `help:"Every body with every number of connections and every rate; else only the first body, and the others with the middle number of connections."`
+	Rounds          int           `default:"3" help:"How often each server has its turn (default ${default})."`
+	Duration        time.Duration `default:"0s" help:"Counted time of a turn; 0: what --within leaves."`
+	Within          time.Duration `default:"8m" help:"About how long everything takes, where --duration does not say (default ${default})."`
+	Warmup          time.Duration `default:"500ms" help:"Uncounted time of a turn before it (default ${default})."`
+	Bin             string        `default:"bin" help:"Folder of the gateway binary (default ${default})."`
+	Work            string        `default:"" help:"Folder for journals while measuring: its disk is what disk measures (empty: a temporary folder)."`
+	Out             string        `default:"benchmarks/results" help:"Folder for the raw turns, the tables and the charts (default ${default})."`
+	Name            string        `default:"kafka-away" help:"Name of the files written (default ${default})."`
 }
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	var c commands
-	ctx := kong.Parse(&c, kong.Name("compare"), kong.Description("The gateway beside a handler that only answers. Loopback only; stops by itself."))
-	ctx.FatalIfErrorf(ctx.Run())
+	command := kong.Parse(&c, kong.Name("compare"), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Description("The gateway beside handlers that only answer. Loopback only; stops by itself."))
+	command.FatalIfErrorf(command.Run())
 }
 
-// Run measures every server at every number of connections in every round.
-func (r runCommand) Run() error {
+// Run measures every server in every cell in every round, and writes the results when all
+// is measured. When ctx ends it stops after the turn that runs, and writes nothing.
+func (r runCommand) Run(ctx context.Context) (err error) {
+	if err := r.check(); err != nil {
+		return err
+	}
+	counted, err := r.counted()
+	if err != nil {
+		return err
+	}
 	work, err := os.MkdirTemp(r.Work, "compare-")
 	if err != nil {
 		return fmt.Errorf("compare: %w", err)
 	}
-	defer os.RemoveAll(work)
-	start := starter{dir: work, bin: r.Bin, brokers: r.Brokers, body: r.Body}
-	var turns []turn
-	for round := range r.Rounds {
-		for _, conns := range r.Connections {
-			for _, name := range r.names() {
-				t, err := r.turn(start, name, conns, round)
-				if err != nil {
-					return err
-				}
-				fmt.Println(t)
-				turns = append(turns, t)
-			}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	if r.Brokers != "" {
+		if err := makeTopics(ctx, r.Brokers); err != nil {
+			return err
 		}
 	}
-	return r.write(turns)
-}
-
-// names are the servers that can run, bare first.
-func (r runCommand) names() []string {
-	names := []string{"bare"}
-	for _, name := range r.Servers {
-		if name != "bare" && (name != "broker" || r.Brokers != "") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// turn starts one server, drives it, stops it.
-func (r runCommand) turn(s starter, name string, conns, round int) (turn, error) {
-	srv, err := s.start(name)
+	fdatasync, err := fdatasyncTime(work)
 	if err != nil {
-		return turn{}, err
+		return err
 	}
-	seen, err := load{
-		address: srv.address, requests: requests(srv.address, s.body, time.Now()), conns: conns,
-		warmup: r.Warmup, duration: r.Duration, pid: srv.command.Process.Pid,
-	}.run()
+	fmt.Printf("fdatasync of 4 KiB: %s (median); %d turns counted for %s each\n", fdatasync, r.Rounds*len(r.cells())*len(r.names()), counted)
+	m := measurement{runCommand: r, counted: counted, fdatasync: fdatasync, work: work, starter: starter{bin: r.Bin, wait: fdatasync}}
+	turns, err := m.rounds(ctx)
 	if err != nil {
-		printed, _ := os.ReadFile(srv.output)
-		err = fmt.Errorf("compare: %s at %d connections: %w\n%s", name, conns, err, printed)
+		return err
 	}
-	if stopErr := srv.stop(); err == nil {
-		err = stopErr
-	}
-	return newTurn(name, conns, round, seen), err
+	fmt.Print("\n", r.tables(turns))
+	return r.write(turns, counted, fdatasync)
 }

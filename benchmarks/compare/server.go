@@ -3,73 +3,78 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/tidegate/tidegate/deploy/local/stack"
 )
 
-// Apps and token of the driven callbacks: enough apps that no per-app structure is hot
-// by accident, each connection one app.
+// Servers that know no Kafka and no disk; every other name is an ack level of the gateway.
 const (
-	firstApp = 1400000001
-	appCount = 256
-	token    = "compare-token"
+	bareServer = "bare"
+	parkServer = "park"
 )
-
-// command is not the quota alarm's: that one has a bucket of its own per app, which a
-// closed loop would only measure. The body is the alarm's all the same.
-const command = "Group.CallbackAfterGroupInfoChanged"
 
 // nowhere is a broker that is not there: Kafka away.
 const nowhere = "127.0.0.1:1"
 
+// starting bounds how long a process takes until it answers.
+const starting = 20 * time.Second
+
 // server is one process under test.
 type server struct {
-	command *exec.Cmd
+	child   *stack.Child
 	address string
+	admin   string // address of the gateway's admin listener; empty: none
 	output  string // path of what it printed
 }
 
-// starter starts servers, each in a folder of its own below dir.
+// starter starts servers, each in a folder of its own.
 type starter struct {
-	dir, bin, brokers string
-	body              int
+	bin  string        // folder of the gateway binary
+	wait time.Duration // of park
 }
 
-// start starts the server called name: bare, memory, disk or broker.
-func (s starter) start(name string) (*server, error) {
+// isGateway says whether the server called name is the gateway.
+func isGateway(name string) bool { return name != bareServer && name != parkServer }
+
+// start starts the server called name with its files in dir, and returns when it answers.
+func (s starter) start(ctx context.Context, name, dir, brokers string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(s.dir, name+"-")
-	if err != nil {
-		return nil, fmt.Errorf("server: %w", err)
-	}
-	srv := &server{address: address, output: filepath.Join(dir, "output")}
-	if name == "bare" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, fmt.Errorf("server: %w", err)
+	srv := &server{address: address, output: filepath.Join(dir, name+".log")}
+	options := stack.ChildOptions{Name: name, Ready: "http://" + address + "/"}
+	switch name {
+	case bareServer:
+		options.Args = []string{"bare", "--listen", address}
+	case parkServer:
+		options.Args = []string{"park", "--listen", address, "--wait", s.wait.String()}
+	default:
+		if srv.admin, err = freeAddress(); err != nil {
+			return nil, err
 		}
-		srv.command = exec.Command(self, "bare", "--listen", address)
-	} else if srv.command, err = s.gateway(name, address, dir); err != nil {
+		options.Path, options.Ready = filepath.Join(s.bin, "gateway"), "http://"+srv.admin+"/readyz"
+		if options.Args, err = gatewayArgs(name, srv, dir, brokers); err != nil {
+			return nil, err
+		}
+	}
+	if srv.child, err = launch(ctx, options, srv.output); err != nil {
 		return nil, err
 	}
-	return srv, srv.run()
+	return srv, nil
 }
 
-// gateway is the gateway's command line: the same callbacks, rate limits out of the way.
-func (s starter) gateway(ack, address, dir string) (*exec.Cmd, error) {
+// gatewayArgs are the gateway's arguments: the same callbacks, rate limits out of the way.
+func gatewayArgs(ack string, srv *server, dir, brokers string) ([]string, error) {
 	var apps strings.Builder
 	apps.WriteString("defaults: {rate_limit: {per_second: 10000000, burst: 10000000}}\napps:\n")
 	for i := range appCount {
@@ -81,69 +86,67 @@ func (s starter) gateway(ack, address, dir string) (*exec.Cmd, error) {
 			return nil, fmt.Errorf("server: %w", err)
 		}
 	}
-	admin, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	brokers := s.brokers
-	if brokers == "" {
-		brokers = nowhere
-	}
-	return exec.Command(filepath.Join(s.bin, "gateway"), "--listen", address, "--admin-listen", admin, "--brokers", brokers,
+	return []string{
+		"--listen", srv.address, "--admin-listen", srv.admin, "--brokers", brokers, "--gateway-name", "compare",
 		"--apps", filepath.Join(dir, "apps.yaml"), "--routes", filepath.Join(dir, "routes.yaml"), "--journal-dir", filepath.Join(dir, "journal"),
-		"--drain-timeout", "0s", "--log-level", "warn"), nil
+		"--drain-timeout", "0s", "--log-level", "warn",
+	}, nil
 }
 
-// run starts the process and waits until it takes connections.
-func (s *server) run() error {
-	out, err := os.Create(s.output)
+// launch starts a child and waits until it is ready; without a Path it is this program. On
+// an error nothing is left running, and what it printed is in the error.
+func launch(ctx context.Context, o stack.ChildOptions, output string) (*stack.Child, error) {
+	if o.Path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("server: %w", err)
+		}
+		o.Path = self
+	}
+	out, err := os.OpenFile(output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	defer out.Close() // the child has its own
+	o.Log = out
+	child := stack.NewChild(o)
+	if err := child.Start(); err != nil {
+		return nil, fmt.Errorf("server: %w (make build makes the gateway)", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, starting)
+	defer cancel()
+	if err := child.Ready(ctx); err != nil {
+		printed, _ := os.ReadFile(output)
+		return nil, errors.Join(fmt.Errorf("server: %w\n%s", err, printed), child.Kill())
+	}
+	return child, nil
+}
+
+// kill ends the process: nothing that it holds is wanted.
+func (s *server) kill() error {
+	if err := s.child.Kill(); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
-	defer out.Close()
-	s.command.Stdout, s.command.Stderr = out, out
-	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := s.command.Start(); err != nil {
-		return fmt.Errorf("server: %w (make build makes it)", err)
-	}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", s.address); err == nil {
-			return conn.Close()
-		}
-	}
-	printed, _ := os.ReadFile(s.output)
-	return errors.Join(fmt.Errorf("server: %s does not listen on %s:\n%s", s.command.Path, s.address, printed), s.stop())
-}
-
-// stop ends the process, by force when it does not end by itself within ten seconds.
-func (s *server) stop() error {
-	_ = s.command.Process.Signal(syscall.SIGTERM)
-	timer := time.AfterFunc(10*time.Second, func() { _ = s.command.Process.Kill() })
-	defer timer.Stop()
-	_ = s.command.Wait() // how it ended says nothing here: bare ends by the signal
 	return nil
 }
 
-// requests makes one request for each app, signed now, with a body of n bytes that is a
-// quota alarm padded by white space.
-func requests(address string, n int, now time.Time) [][]byte {
-	second := strconv.FormatInt(now.Unix(), 10)
-	sum := sha256.Sum256([]byte(token + second))
-	all := make([][]byte, 0, appCount)
-	for i := range appCount {
-		body := fmt.Sprintf(`{"CallbackCommand":"Group.CallbackOnDailyGroupQuotaAlarm","QuotaUsed":7321,"Quota":10000,"EventTime":"%d"`, now.UnixMilli()+int64(i))
-		body += strings.Repeat(" ", max(0, n-len(body)-1)) + "}"
-		all = append(all, fmt.Appendf(nil, "POST /?SdkAppid=%d&CallbackCommand=%s&contenttype=json&ClientIP=192.0.2.7&OptPlatform=RESTAPI&RequestTime=%s&Sign=%s HTTP/1.1\r\n"+
-			"Host: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", firstApp+i, command, second, hex.EncodeToString(sum[:]), address, len(body), body))
-	}
-	return all
-}
+// taken holds the addresses that were handed out: a port that is free twice in a row would
+// be given to two.
+var taken []string
 
+// freeAddress returns an address of the loopback that nobody listens on at this moment.
+// One goroutine calls it.
 func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("server: %w", err)
+	for {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", fmt.Errorf("server: %w", err)
+		}
+		address := ln.Addr().String()
+		ln.Close()
+		if !slices.Contains(taken, address) {
+			taken = append(taken, address)
+			return address, nil
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }

@@ -1,0 +1,123 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// connection is one keep-alive socket. Owned by the driver's loop.
+type connection struct {
+	fd      int
+	request []byte
+	due     time.Time // when the request was due: closed loop, when it was sent
+	freed   time.Time // open loop: when the last answer came
+	unsent  []byte    // rest of a request that the socket did not take at once
+	answer  []byte    // bytes of an answer that is not yet whole
+}
+
+func (d *driver) connect(address string, request []byte) error {
+	raw, err := net.Dial("tcp", address)
+	if err != nil {
+		return fmt.Errorf("driver: connect: %w", err)
+	}
+	// The descriptor is taken out of Go's own poller: dup, then close the original.
+	file, err := raw.(*net.TCPConn).File()
+	if err != nil {
+		return fmt.Errorf("driver: descriptor: %w", err)
+	}
+	raw.Close()
+	fd, err := unix.Dup(int(file.Fd()))
+	file.Close()
+	if err != nil {
+		return fmt.Errorf("driver: dup: %w", err)
+	}
+	d.conns[int32(fd)] = &connection{fd: fd, request: request}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return fmt.Errorf("driver: non-blocking: %w", err)
+	}
+	return d.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
+}
+
+// watch has the loop told of events of fd.
+func (d *driver) watch(operation, fd int, events uint32) error {
+	event := unix.EpollEvent{Events: events, Fd: int32(fd)}
+	if err := unix.EpollCtl(d.epoll, operation, fd, &event); err != nil {
+		return fmt.Errorf("driver: epoll control: %w", err)
+	}
+	return nil
+}
+
+// handle does what events on c allow: send the rest of a request, read an answer, and,
+// when that is whole, go on.
+func (d *driver) handle(c *connection, events uint32) error {
+	if events&unix.EPOLLOUT != 0 && len(c.unsent) > 0 {
+		if err := d.flush(c); err != nil {
+			return err
+		}
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) == 0 {
+		return nil
+	}
+	n, err := unix.Read(c.fd, d.buffer)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return nil
+	case err != nil:
+		return fmt.Errorf("driver: read: %w", err)
+	case n == 0:
+		return errors.New("driver: the server closed a connection")
+	}
+	answer := d.buffer[:n]
+	if len(c.answer) > 0 {
+		c.answer = append(c.answer, answer...)
+		answer = c.answer
+	}
+	verdict, err := judge(answer)
+	if err != nil {
+		return err
+	}
+	if verdict == partial {
+		if len(c.answer) == 0 {
+			c.answer = append(c.answer, answer...)
+		}
+		return nil
+	}
+	c.answer = c.answer[:0]
+	now := time.Now()
+	d.note(c, verdict, answer, now)
+	if d.open == nil {
+		return d.send(c, now)
+	}
+	c.freed = now
+	d.open.free = append(d.open.free, c)
+	return d.sendDue(now)
+}
+
+// send sends the request of c, which was due at due.
+func (d *driver) send(c *connection, due time.Time) error {
+	c.due, c.unsent = due, c.request
+	return d.flush(c)
+}
+
+// flush writes what is left of the request, and waits for room where there is none.
+func (d *driver) flush(c *connection) error {
+	n, err := unix.Write(c.fd, c.unsent)
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		return fmt.Errorf("driver: write: %w", err)
+	}
+	waited := len(c.unsent) < len(c.request)
+	c.unsent = c.unsent[max(n, 0):]
+	if len(c.unsent) > 0 {
+		return d.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN|unix.EPOLLOUT)
+	}
+	if waited {
+		return d.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// spread is the median of some rounds with the least and the most of them.
+type spread struct {
+	middle, least, most float64
+	rounds              int // 0: there is no figure
+}
+
+func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{}
+	}
+	return spread{middle: median(values), least: slices.Min(values), most: slices.Max(values), rounds: len(values)}
+}
+
+// text prints the median, and in brackets the spread, each in format.
+func (s spread) text(format string) string {
+	if s.rounds == 0 {
+		return "-"
+	}
+	return fmt.Sprintf(format+" ("+format+"-"+format+")", s.middle, s.least, s.most)
+}
+
+// middleText prints the median alone.
+func (s spread) middleText(format string) string {
+	if s.rounds == 0 {
+		return "-"
+	}
+	return fmt.Sprintf(format, s.middle)
+}
+
+// median of values, which are not empty.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	half := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[half]
+	}
+	return (sorted[half-1] + sorted[half]) / 2
+}
+
+// figure is one number of a turn.
+type figure func(turn) float64
+
+func cpuOf(t turn) float64  { return t.ServerCPUMicros }
+func rateOf(t turn) float64 { return t.RequestsPerSec }
+func p50Of(t turn) float64  { return float64(t.P50Micros) / 1000 }
+func p99Of(t turn) float64  { return float64(t.P99Micros) / 1000 }
+func p999Of(t turn) float64 { return float64(t.P999Micros) / 1000 }
+
+// entry is one line of a table: a server in a cell, and its turns.
+type entry struct {
+	cell
+	server     string
+	all        []turn
+	bare, park []turn // of the same cell
+}
+
+// entryOf picks what belongs to server in c.
+func entryOf(turns []turn, c cell, server string) entry {
+	of := func(name string) []turn {
+		var mine []turn
+		for _, t := range turns {
+			if t.cell == c && t.Server == name {
+				mine = append(mine, t)
+			}
+		}
+		return mine
+	}
+	return entry{cell: c, server: server, all: of(server), bare: of(bareServer), park: of(parkServer)}
+}
+
+// of is the figure in the turns that speak.
+func (e entry) of(f figure) spread {
+	var values []float64
+	for _, t := range e.all {
+		if t.speaks() {
+			values = append(values, f(t))
+		}
+	}
+	return spreadOf(values)
+}
+
+// over is the ratio of the figure to that of base, taken within each round in which both
+// speak: a round in which the machine was slow hits both alike.
+func (e entry) over(base []turn, f figure) spread {
+	var values []float64
+	for _, t := range e.all {
+		for _, b := range base {
+			if b.Round == t.Round && t.speaks() && b.speaks() && f(b) > 0 {
+				values = append(values, f(t)/f(b))
+			}
+		}
+	}
+	return spreadOf(values)
+}
+
+// count is how many turns of e are so.
+func (e entry) count(so func(turn) bool) int {
+	n := 0
+	for _, t := range e.all {
+		if so(t) {
+			n++
+		}
+	}
+	return n
+}
+
+// most is the largest of the figure, of all turns.
+func (e entry) most(f figure) float64 {
+	most := 0.0
+	for _, t := range e.all {
+		most = max(most, f(t))
+	}
+	return most
+}
