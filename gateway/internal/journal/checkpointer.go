@@ -99,7 +99,7 @@ func (k *checkpointer) checkpoint(j *Journal, now bool) error {
 	if now && !dirty && !k.unsynced && want.synced == k.file.watermark {
 		return nil
 	}
-	if dirty || now {
+	if dirty || now || k.broken { // broken: a sync failed, and another one would prove nothing (J6)
 		if err := k.write(j, want); err != nil {
 			return err
 		}
