@@ -30,8 +30,9 @@ type rig struct {
 	disk    *vfs.Mem
 	log     *zap.Logger
 
-	mainBytes   int64 // budget of the main journal
-	parkedBytes int64 // budget of the parked journal; 0: plenty
+	mainBytes   int64  // budget of the main journal
+	parkedBytes int64  // budget of the parked journal; 0: plenty
+	parkedFS    vfs.FS // of the parked journal; nil: the disk
 	produce     func(*produce.Options)
 	forward     func(*Options)
 
@@ -93,7 +94,11 @@ func (r *rig) open() {
 
 func (r *rig) journal(dir string, budget int64, payload int) *journal.Journal {
 	r.t.Helper()
-	j, err := journal.Open(journal.Options{Dir: dir, FS: r.disk, MaxBytes: budget, MaxPayload: payload, Retain: -1, AckDeadline: time.Minute, SegmentBytes: 4 << 20, Log: r.log.Named(dir)})
+	var fsys vfs.FS = r.disk
+	if dir == "/parked" && r.parkedFS != nil {
+		fsys = r.parkedFS
+	}
+	j, err := journal.Open(journal.Options{Dir: dir, FS: fsys, MaxBytes: budget, MaxPayload: payload, Retain: -1, AckDeadline: time.Minute, SegmentBytes: 4 << 20, Log: r.log.Named(dir)})
 	if err != nil {
 		r.t.Fatalf("open %s: %v", dir, err)
 	}
