@@ -36,6 +36,9 @@ test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes
 	.ci/test-kafka plaintext
 	.ci/test-kafka sasl_ssl
 
+mutants: ## break each promise on purpose, one at a time: a named test fails for each; ONLY=name,name for some
+	$(GO) run ./.ci/mutants -only '$(ONLY)'
+
 check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin), lint with the import arrows, tidy modules, known vulnerabilities
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod tidy -diff
@@ -64,4 +67,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka check compare bench tidy clean
+.PHONY: help run build test torture test-kafka mutants check compare bench tidy clean

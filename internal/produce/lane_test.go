@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -350,7 +351,6 @@ func TestSequenceWraps(t *testing.T) {
 					var b kmsg.RecordBatch
 					if err := b.ReadFrom(req.Topics[0].Partitions[0].Records); err != nil || b.FirstSequence != due {
 						t.Errorf("sequence %d came, %d was due (%v)", b.FirstSequence, due, err)
-						return refusal(kerr.OutOfOrderSequenceNumber)
 					}
 					due = javaIncrement(due, b.NumRecords)
 					p := kmsg.NewProduceResponseTopicPartition()
@@ -488,6 +488,50 @@ func TestOneRequestInFlight(t *testing.T) {
 		if b.NumRecords > 100 {
 			t.Errorf("batch %d has %d records", i, b.NumRecords)
 		}
+	}
+}
+
+// While a request has no answer the lane makes no second one, though its next batch is full;
+// and each asks for the answer of all in-sync replicas.
+func TestNoRequestBeforeTheAnswer(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, testTopic))
+	var flying, total atomic.Int32
+	second := make(chan struct{}, 1)
+	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if acks := r.(*kmsg.ProduceRequest).Acks; acks != -1 {
+			t.Errorf("acks %d, want all", acks)
+		}
+		if flying.Add(1) > 1 {
+			t.Error("a second request while one has no answer")
+			notify(second)
+		}
+		defer flying.Add(-1)
+		if total.Add(1) <= 5 {
+			c.SleepControl(func() {
+				select {
+				case <-second:
+				case <-time.After(50 * time.Millisecond): // long enough for one that should not come
+				}
+			})
+		}
+		return nil, nil, false
+	})
+	p := producer(t, c, func(o *Options) { o.MaxBatchRecords = 10 })
+	o := newOwner()
+	l := p.Lane(testTopic, 0, o)
+	for i := range 100 {
+		for !l.Add(uint64(i), nil, []byte(strconv.Itoa(i)), nil) {
+			<-o.room
+		}
+	}
+	l.Flush()
+	o.through(t, 100)
+	if n := total.Load(); n < 5 {
+		t.Errorf("%d requests: the test shows nothing", n)
+	}
+	if got := values(t, c); !slices.Equal(got, count(100)) {
+		t.Errorf("the log has %v", got)
 	}
 }
 

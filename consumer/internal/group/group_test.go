@@ -10,10 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tidegate/tidegate/schema"
 )
@@ -146,6 +149,28 @@ func TestTopicThatGoesAwayIsWaitedForOutsideTheGroup(t *testing.T) {
 	eventually(t, "the new topic's records", func() bool {
 		return slices.Equal(r.of(0), append(span(0, 3), span(0, 4)...))
 	})
+}
+
+// The library's reader can hand out a record again after it connected anew, and can pass over
+// some that are gone: the first is dropped, the second is said, and neither stops the batch.
+func TestOffsetsThatDoNotFollowOn(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	g := &Group{log: zap.New(core), metrics: newMetrics(nil)}
+	w := newWorker(&generation{Group: g}, 2, 5)
+	var b batch
+	for _, offset := range []int64{5, 6, 5, 6, 7, 10, 9, 11} {
+		w.add(&b, &kafka.Message{Topic: testTopic, Partition: 2, Offset: offset})
+	}
+	var got []int64
+	for _, r := range b.records {
+		got = append(got, r.Offset)
+	}
+	if want := []int64{5, 6, 7, 10, 11}; !slices.Equal(got, want) || w.next != 12 {
+		t.Errorf("got %v and go on at %d, want %v and 12", got, w.next, want)
+	}
+	if n := testutil.ToFloat64(g.metrics.gaps); n != 1 || logs.Len() != 1 || logs.All()[0].ContextMap()["missing"] != int64(2) {
+		t.Errorf("%v gaps counted, logs %v", n, logs.All())
+	}
 }
 
 func TestRestartGoesOnAfterTheLastCommit(t *testing.T) {

@@ -185,3 +185,54 @@ func TestPartitionsAdded(t *testing.T) {
 		t.Error("nothing went to the new partitions")
 	}
 }
+
+// Partitions are added while answers are due: what is newer waits, because its key may have
+// another partition now, where it would overtake.
+func TestPartitionsAddedWhileAnswersAreDue(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(3, testTopic))
+	r.start()
+	due := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testTopic, Partitions: []int32{0, 1, 2}, Err: kerr.NotEnoughReplicas, Count: -1})
+	r.synced(r.append(testTopic, apps(32)...))
+	if err := due.Wait(t.Context(), 6); err != nil {
+		t.Fatal(err)
+	}
+	addPartitions(r, testTopic, 8)
+	eventually(t, "the new count is seen", func() bool { return r.producer.Topic(testTopic).Partitions == 8 })
+	r.synced(r.append(testTopic, apps(32)...))
+	ticks := time.NewTicker(clock)
+	defer ticks.Stop()
+	for range 4 {
+		<-ticks.C
+		if n := watermarks(r, testTopic); n > 0 {
+			t.Fatalf("%d records went to new partitions before the older ones were answered", n)
+		}
+	}
+	due.Remove()
+	r.drain()
+	if n := r.inOrder(testTopic, r.fetchByTime(testTopic)); n > 0 {
+		t.Errorf("%d duplicates", n)
+	}
+}
+
+// Partitions are added while one lane lags: what the others delivered of the entries that are
+// gone through again for it is not sent again.
+func TestPartitionsAddedWhileALaneLags(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(3, testTopic))
+	r.produce = small
+	due := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testTopic, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: -1})
+	r.start()
+	const rounds = 40
+	for range rounds {
+		r.synced(r.append(testTopic, apps(32)...))
+	}
+	others := rounds * int64(32-inPartition(apps(32), 0, 3))
+	eventually(t, "the other partitions have theirs", func() bool { return watermarks(r, testTopic) == others })
+	addPartitions(r, testTopic, 7)
+	eventually(t, "the new count is seen", func() bool { return r.producer.Topic(testTopic).Partitions == 7 })
+	due.Remove()
+	r.synced(r.append(testTopic, apps(32)...))
+	r.drain()
+	if n := r.inOrder(testTopic, r.fetchByTime(testTopic)); n > 0 {
+		t.Errorf("%d duplicates", n)
+	}
+}

@@ -2,6 +2,8 @@ package forward
 
 import (
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
 )
 
 const otherTopic = "im.callbacks.raw"
@@ -58,6 +61,37 @@ func TestMissingTopicIsParked(t *testing.T) {
 		t.Errorf("%d ids for %d records", len(ids), len(got))
 	}
 	r.inOrder(testTopic, r.fetch(testTopic))
+}
+
+// An entry counts as settled once it is synced in the parked journal, not when it was appended
+// there: a power cut would leave it in neither.
+func TestParkedCountsOnceItIsSynced(t *testing.T) {
+	r := newRig(t)
+	syncs := make(chan struct{}) // closed: they go on
+	var once sync.Once
+	release := func() { once.Do(func() { close(syncs) }) }
+	t.Cleanup(release)
+	r.parkedFS = vfs.NewFaulty(r.disk, func(op vfs.Op) vfs.Fault {
+		// The batch's own: a handle keeps the name under which it was opened.
+		if op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ".spare") {
+			<-syncs
+		}
+		return vfs.Fault{}
+	})
+	r.start()
+	last := r.append(testTopic, apps(16)...)
+	r.synced(last)
+	eventually(t, "all is appended to the parked journal", func() bool { return parkedEntries(r, testTopic) == 16 })
+	ticks := time.NewTicker(clock)
+	defer ticks.Stop()
+	for range 4 { // turns of the loop's clock
+		<-ticks.C
+		if m, p := r.main.Stats(), r.parked.Stats(); m.Settled > 0 || p.Synced > 0 {
+			t.Fatalf("settled up to %d, synced in the parked journal up to %d", m.Settled, p.Synced)
+		}
+	}
+	release()
+	eventually(t, "all is settled", func() bool { return r.main.Stats().Settled == last.LSN })
 }
 
 // A restart in between finds what is parked and keeps it before what is newer.

@@ -99,12 +99,44 @@ func TestStuckReturnHoldsUpNobody(t *testing.T) {
 	if n := parkedEntries(r, testTopic); n != 160 {
 		t.Errorf("%d entries of the stuck topic are parked, want 160", n)
 	}
+	for range 20 {
+		r.synced(r.append(testTopic, apps(8)...)) // newer ones: they wait for those
+	}
 	stuck.Remove()
 	r.drain()
 	for _, topic := range []string{testTopic, otherTopic} {
 		if n := r.inOrder(topic, r.fetch(topic)); n > 0 {
 			t.Errorf("%s: %d duplicates", topic, n)
 		}
+	}
+}
+
+// A topic refuses in one partition, and another one's answer is due: what is newer there is not
+// parked before it is known what becomes of the older ones.
+func TestParkingWaitsForAnswers(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(2, testTopic))
+	r.forward = func(o *Options) { o.TopicRetryMin, o.TopicRetryMax = 2*time.Second, 2*time.Second }
+	r.start()
+	due := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testTopic, Partitions: []int32{1}, Err: kerr.NotEnoughReplicas, Count: -1})
+	closed := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testTopic, Partitions: []int32{0}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	r.synced(r.append(testTopic, apps(16)...))
+	zero := inPartition(apps(16), 0, 2)
+	eventually(t, "one partition's entries are parked", func() bool { return parkedEntries(r, testTopic) == zero })
+	r.synced(r.append(testTopic, apps(16)...))
+	eventually(t, "and its newer ones", func() bool { return parkedEntries(r, testTopic) >= 2*zero })
+	ticks := time.NewTicker(clock)
+	defer ticks.Stop()
+	for range 4 {
+		<-ticks.C
+		if n := parkedEntries(r, testTopic); n > 2*zero && due.Hits() > 0 {
+			t.Fatalf("%d entries are parked, the answered partition has %d", n, 2*zero)
+		}
+	}
+	due.Remove()
+	closed.Remove()
+	r.drain()
+	if n := r.inOrder(testTopic, r.fetch(testTopic)); n > 0 {
+		t.Errorf("%d duplicates", n)
 	}
 }
 

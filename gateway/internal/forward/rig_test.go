@@ -33,6 +33,7 @@ type rig struct {
 	ackDeadline time.Duration // of both journals; short, as the close of a journal that lost its disk lasts that long
 	mainBytes   int64         // budget of the main journal
 	parkedBytes int64         // budget of the parked journal; 0: plenty
+	parkedFS    vfs.FS        // of the parked journal; nil: the disk
 	produce     func(*produce.Options)
 	forward     func(*Options)
 
@@ -94,7 +95,11 @@ func (r *rig) open() {
 
 func (r *rig) journal(dir string, budget int64, payload int) *journal.Journal {
 	r.t.Helper()
-	j, err := journal.Open(journal.Options{Dir: dir, FS: r.disk, MaxBytes: budget, MaxPayload: payload, Retain: -1, AckDeadline: r.ackDeadline, SegmentBytes: 4 << 20, Log: r.log.Named(dir)})
+	var fsys vfs.FS = r.disk
+	if dir == "/parked" && r.parkedFS != nil {
+		fsys = r.parkedFS
+	}
+	j, err := journal.Open(journal.Options{Dir: dir, FS: fsys, MaxBytes: budget, MaxPayload: payload, Retain: -1, AckDeadline: r.ackDeadline, SegmentBytes: 4 << 20, Log: r.log.Named(dir)})
 	if err != nil {
 		r.t.Fatalf("open %s: %v", dir, err)
 	}

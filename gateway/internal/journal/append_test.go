@@ -133,13 +133,17 @@ func TestPanicInFillLeavesTheJournalUsable(t *testing.T) {
 // J1: an answer at disk comes after the sync of its batch and of the directory entry.
 func TestWaitFollowsSyncs(t *testing.T) {
 	mem := vfs.NewMem()
-	var renamed, dirSynced, written, synced atomic.Int64 // the first of each after the one before
+	var headed, headSynced, renamed, dirSynced, written, synced atomic.Int64 // the first of each after the one before
 	var clock atomic.Int64
 	var counting atomic.Bool
 	fsys := vfs.NewFaulty(mem, func(op vfs.Op) vfs.Fault {
 		now := clock.Add(1)
 		switch {
 		case !counting.Load():
+		case op.Kind == vfs.KindWrite && op.Size == blockBytes && strings.HasSuffix(op.Name, spareSuffix):
+			headed.CompareAndSwap(0, now)
+		case op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, spareSuffix) && headSynced.Load() == 0:
+			headSynced.Store(now)
 		case op.Kind == vfs.KindRename && strings.HasSuffix(op.Name, spareSuffix):
 			renamed.CompareAndSwap(0, now)
 		case op.Kind == vfs.KindSyncDir && renamed.Load() > 0:
@@ -156,9 +160,9 @@ func TestWaitFollowsSyncs(t *testing.T) {
 		time.Sleep(time.Second) // spare and ballast are made: the only names that change are the segment's
 		counting.Store(true)
 		mustSync(t, j, strings.Repeat("x", 4<<10))
-		r, d, w, s := renamed.Load(), dirSynced.Load(), written.Load(), synced.Load()
-		if !slices.IsSorted([]int64{1, r, d, w, s}) {
-			t.Errorf("order: rename %d, directory sync %d, write %d, sync %d", r, d, w, s)
+		h, k, r, d, w, s := headed.Load(), headSynced.Load(), renamed.Load(), dirSynced.Load(), written.Load(), synced.Load()
+		if !slices.IsSorted([]int64{1, h, k, r, d, w, s}) {
+			t.Errorf("order: header %d, sync %d, rename %d, directory sync %d, write %d, sync %d", h, k, r, d, w, s)
 		}
 		mustClose(t, j)
 	})

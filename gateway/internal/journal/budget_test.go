@@ -24,6 +24,9 @@ func testRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 func fillUp(t testing.TB, j *Journal, reserve bool) (last Ticket, n int) {
 	t.Helper()
 	for ; ; n++ {
+		if n > 10_000 {
+			t.Fatalf("J9: %d entries taken, many times the budget", n)
+		}
 		tk, err := j.Append(reserve, text(fmt.Sprintf("%d %s", n, strings.Repeat("f", 2000))))
 		if errors.Is(err, ErrFull) && !errors.Is(err, ErrBusy) {
 			return last, n

@@ -1,0 +1,79 @@
+package main
+
+// consumerMutants are of the consumer: the order of save, publish and commit.
+var consumerMutants = []mutant{
+	{
+		name: "publish-before-save", promise: "pipeline", pkg: pipelinePkg, test: "TestKilledWhilePublishing/memory",
+		edits: []edit{{
+			"consumer/internal/pipeline/pipeline.go",
+			"	s, err := p.save(ctx, a)\n",
+			"	if _, err := p.publish(ctx, saved{a}); err != nil {\n		return saved{}, err\n	}\n	s, err := p.save(ctx, a)\n",
+		}},
+	},
+	{
+		name: "handled-before-it-is-published", promise: "pipeline", pkg: pipelinePkg, test: "TestKilledWhilePublishing/memory",
+		edits: []edit{{
+			"consumer/internal/pipeline/pipeline.go",
+			"	b, err := p.publish(ctx, s)\n	if err != nil {\n		return err\n	}\n",
+			"	b, err := p.publish(ctx, s)\n	if err != nil {\n		return nil\n	}\n",
+		}},
+	},
+	{
+		name: "encode-a-stored-event-anew", promise: "pipeline", pkg: pipelinePkg, test: "TestStoredBytesArePublishedAsTheyAre",
+		edits: []edit{{
+			"consumer/internal/pipeline/apply.go",
+			"		it.value = saved.Event\n",
+			"		it.value, _ = codec.Marshal(it.event)\n",
+		}},
+	},
+	{
+		name: "redelivered-is-not-published", promise: "pipeline", pkg: pipelinePkg, test: "TestKilledAfterEveryStageOfEveryBatch/memory, batches of 4",
+		edits: []edit{{
+			"consumer/internal/pipeline/apply.go",
+			"		it.value = saved.Event\n",
+			"		it.event = nil\n",
+		}},
+	},
+	{
+		name: "redelivered-copy-is-counted-again", promise: "pipeline", pkg: pipelinePkg, test: "TestRedeliveredBatchPublishesTheSameBytesAndCountsNothing",
+		edits: []edit{{
+			"consumer/internal/pipeline/apply.go",
+			`	if handled {
+`,
+			`	if handled && it.dead != nil {
+`,
+		}},
+	},
+	{
+		name: "commit-before-it-is-handled", promise: "group", pkg: groupPkg, test: "TestBatchThatWasNotHandledToTheEndComesAgain",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"		w.note(progress{next: b.records[0].Offset, oldest: b.records[0].Time})\n",
+			"		w.note(progress{next: b.records[0].Offset, oldest: b.records[0].Time})\n		if !w.commit(ctx) {\n			return\n		}\n",
+		}},
+	},
+	{
+		name: "commit-for-a-generation-that-ended", promise: "group", pkg: groupPkg, test: "TestNothingIsCommittedForAGenerationThatEnded",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			`return w.retry(ctx, "commit the offset"`,
+			`return w.retry(context.Background(), "commit the offset"`,
+		}},
+	},
+	{
+		name: "gap-passed-over-in-silence", promise: "group", pkg: groupPkg, test: "TestOffsetsThatDoNotFollowOn",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"		w.gap(w.partition, w.next, m.Offset)\n",
+			"		_ = w.gap\n",
+		}},
+	},
+	{
+		name: "record-handed-over-twice", promise: "group", pkg: groupPkg, test: "TestOffsetsThatDoNotFollowOn",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"zap.Int64(\"offset\", m.Offset))\n		return\n",
+			"zap.Int64(\"offset\", m.Offset))\n",
+		}},
+	},
+}

@@ -1,0 +1,190 @@
+package main
+
+// forwardMutants are of the way from the journal to Kafka.
+var forwardMutants = []mutant{
+	{
+		name: "forget-the-lane-cursors", promise: "forward", pkg: forwardPkg, test: "TestRestartHonoursCursors",
+		edits: []edit{{
+			"gateway/internal/forward/checkpoint.go",
+			"		s.cursors[partition] = max(s.cursors[partition], c.LSN)\n",
+			"		s.cursors[partition] = 0\n",
+		}},
+	},
+	{
+		name: "do-not-keep-lane-cursors", promise: "forward", pkg: forwardPkg, test: "TestRestartHonoursCursors",
+		edits: []edit{{
+			"gateway/internal/forward/checkpoint.go",
+			`if c := f.cursorOf(l); c > settled {`,
+			`if c := f.cursorOf(l); c > settled && f.now.IsZero() {`,
+		}},
+	},
+	{
+		name: "settle-before-the-answer", promise: "forward", pkg: forwardPkg, test: "TestRestartHonoursCursors",
+		edits: []edit{{
+			"gateway/internal/forward/checkpoint.go",
+			`if first, open := l.window.first(); open {`,
+			`if first, open := l.window.first(); open && first == 0 {`,
+		}},
+	},
+	{
+		name: "parked-counts-before-it-is-synced", promise: "forward", pkg: forwardPkg, test: "TestParkedCountsOnceItIsSynced",
+		edits: []edit{{
+			"gateway/internal/forward/park.go",
+			`if e.to > synced {`,
+			`if e.to > synced && e.lane == nil {`,
+		}},
+	},
+	{
+		name: "renumber-without-waiting-for-idle", promise: "forward", pkg: forwardPkg, test: "TestPartitionsAddedWhileAnswersAreDue",
+		edits: []edit{{
+			"gateway/internal/forward/loop.go",
+			`if !t.idle() || t.parked.moving+t.single.moving > 0 {`,
+			`if t.target == 0 && (!t.idle() || t.parked.moving+t.single.moving > 0) {`,
+		}},
+	},
+	{
+		name: "renumber-forgets-the-old-cursors", promise: "forward", pkg: forwardPkg, test: "TestPartitionsAddedWhileALaneLags",
+		edits: []edit{{
+			"gateway/internal/forward/loop.go",
+			"	t.skips = append(t.skips, old)\n",
+			"",
+		}},
+	},
+	{
+		name: "live-reader-overtakes-a-lagging-lane", promise: "forward", pkg: forwardPkg, test: "TestCatchUp",
+		edits: []edit{{
+			"gateway/internal/forward/read.go",
+			`if l := f.laneOf(o); !l.lagging && !l`,
+			`if l := f.laneOf(o); !l`,
+		}},
+	},
+	{
+		name: "lane-that-is-full-does-not-lag", promise: "forward", pkg: forwardPkg, test: "TestCatchUp",
+		edits: []edit{{
+			"gateway/internal/forward/read.go",
+			"			case r != took:\n				l.lag(o.lsn, f)\n",
+			"			case r != took && l.lagging:\n				l.lag(o.lsn, f)\n",
+		}},
+	},
+	{
+		name: "newer-entries-before-parked-ones", promise: "forward", pkg: forwardPkg, test: "TestStuckReturnHoldsUpNobody",
+		edits: []edit{{
+			"gateway/internal/forward/offer.go",
+			`case t.target != 0 || t.state == returning:`,
+			`case t.target != 0:`,
+		}, {
+			"gateway/internal/forward/read.go",
+			`case t.target != 0 || t.state == returning:`,
+			`case t.target != 0:`,
+		}},
+	},
+	{
+		name: "parked-before-what-is-in-flight", promise: "forward", pkg: forwardPkg, test: "TestParkingWaitsForAnswers",
+		edits: []edit{{
+			"gateway/internal/forward/offer.go",
+			`		if l.inflight > 0 {
+			return blocked
+		}
+`,
+			"",
+		}},
+	},
+	{
+		name: "handed-back-is-not-sent-again", promise: "forward", pkg: forwardPkg, test: "TestTopicClosesUnderLoad",
+		edits: []edit{{
+			"gateway/internal/forward/settle.go",
+			"			l.window.cut(lsn)\n			l.lag(lsn, f)\n",
+			"			l.window.cut(lsn)\n",
+		}},
+	},
+	{
+		name: "unreadable-entry-passed-over", promise: "forward", pkg: forwardPkg, test: "TestEntryThatNobodyCanRead",
+		edits: []edit{{
+			"gateway/internal/forward/offer.go",
+			"		f.fail(\"read entry\", e.LSN, err)\n		return o, false\n",
+			"		return o, false\n",
+		}},
+	},
+	{
+		name: "forget-what-is-parked", promise: "forward", pkg: forwardPkg, test: "TestParkedSurvivesRestart",
+		edits: []edit{{
+			"gateway/internal/forward/checkpoint.go",
+			`settled = min(settled, s.open()-1)`,
+			`settled, f.park.settled = f.park.tail, 0`,
+		}},
+	},
+}
+
+// receiveMutants are of the answers to the vendor.
+var receiveMutants = []mutant{
+	{
+		name: "200-before-the-wait-is-over", promise: "receive", pkg: receivePkg, test: "TestAnswers/not confirmed",
+		edits: []edit{{
+			"gateway/internal/receive/handler.go",
+			`	err = r.journal.Wait(ticket, d.Ack)
+`,
+			`	go func() { _ = r.journal.Wait(ticket, d.Ack) }()
+`,
+		}},
+	},
+	{
+		name: "200-although-the-wait-failed", promise: "receive", pkg: receivePkg, test: "TestAnswers/not confirmed",
+		edits: []edit{{
+			"gateway/internal/receive/handler.go",
+			"		return unconfirmed\n",
+			"		return notRefused\n",
+		}},
+	},
+	{
+		name: "200-although-nothing-was-taken", promise: "receive", pkg: receivePkg, test: "TestAnswers/journal full",
+		edits: []edit{{
+			"gateway/internal/receive/handler.go",
+			`		return r.notTaken(err)
+`,
+			`		return notRefused
+`,
+		}},
+	},
+	{
+		name: "parked-counts-as-delivered", promise: "receive", pkg: receivePkg, test: "TestAnswers/parked, at broker",
+		edits: []edit{{
+			"gateway/internal/receive/handler.go",
+			`		return unconfirmedParked
+`,
+			`		return notRefused
+`,
+		}},
+	},
+	{
+		name: "every-route-waits-for-memory", promise: "receive", pkg: receivePkg, test: "TestRealJournalBroker",
+		edits: []edit{{
+			"gateway/internal/receive/handler.go",
+			`r.journal.Wait(ticket, d.Ack)`,
+			`r.journal.Wait(ticket, journal.Memory)`,
+		}},
+	},
+	{
+		name: "only-the-first-token-counts", promise: "receive", pkg: receivePkg, test: "TestAuthenticate/rotation: the old token",
+		edits: []edit{{
+			"gateway/internal/receive/authenticate.go",
+			`for i := range app.Tokens {`,
+			`for i := range app.Tokens[:1] {`,
+		}},
+	},
+	{
+		name: "unresolved-token-matches", promise: "receive", pkg: receivePkg, test: "TestUnresolvedToken",
+		edits: []edit{{
+			"gateway/internal/receive/authenticate.go",
+			`if len(token) == 0 {`,
+			`if len(token) < 0 {`,
+		}},
+	},
+	{
+		name: "request-time-of-the-future", promise: "receive", pkg: receivePkg, test: "TestAuthenticate/too new",
+		edits: []edit{{
+			"gateway/internal/receive/authenticate.go",
+			`if p.skew.Abs() > window {`,
+			`if p.skew > window {`,
+		}},
+	},
+}
