@@ -108,7 +108,7 @@ var journalMutants = []mutant{
 		}},
 	},
 	{
-		name: "seal-above-the-failed-batch", promise: "J7", pkg: journalPkg, test: "TestFaultAtEveryOperation/power lost at n",
+		name: "seal-above-the-failed-batch", promise: "J7", pkg: journalPkg, test: "TestTortureFaultAtEveryOperation/seed 0/power lost at n",
 		edits: []edit{{
 			"gateway/internal/journal/segment.go",
 			`last: LSN(a.last.Load()), bytes: a.end.Load()}`,

@@ -43,7 +43,7 @@ var recoveryMutants = []mutant{
 		}},
 	},
 	{
-		name: "read-past-the-sealed-length", promise: "J7", pkg: journalPkg, test: "TestFaultAtEveryOperation/power lost at n",
+		name: "read-past-the-sealed-length", promise: "J7", pkg: journalPkg, test: "TestTortureFaultAtEveryOperation/seed 0/power lost at n",
 		edits: []edit{{
 			"gateway/internal/journal/survey.go",
 			`s.limit = n.head.prevSealed`,

@@ -59,7 +59,8 @@ func TestShortWriteWithoutAnError(t *testing.T) {
 		t.Fatal("no write was short: the test shows nothing")
 	}
 	mustClose(t, j)
-	mem.Kill()
+	mem.Cut()
+	mem.Revive()
 	j = mustOpen(t, small(mem))
 	if got := payloads(readAllFrom(t, j, 1)); !slices.Equal(got, []string{"first", long, "after"}) {
 		t.Errorf("recovered %.40q", got)
@@ -163,7 +164,8 @@ func TestFirstCheckpointLeavesTheOldOne(t *testing.T) {
 		}))); !errors.Is(err, syscall.EIO) {
 			t.Fatalf("Open: %v", err)
 		}
-		im.mem.Kill()
+		im.mem.Cut()
+		im.mem.Revive()
 		b := im.mem.Bytes(filepath.Join(testDir, checkpointName))[slot*slotBytes:][:slotBytes]
 		if c, err := decodeCheckpoint(b, id); err != nil || c.seq != before.seq {
 			t.Errorf("checkpoint %d was synced, %d is in its slot, %v", before.seq, c.seq, err)
