@@ -36,6 +36,9 @@ type settings struct {
 	process.LogFlags `embed:"" group:"Logs"`
 }
 
+// maxRetentionDays is a century: more is meant as "for ever", which is 0.
+const maxRetentionDays = 36500
+
 // maxGroupName is Kafka's own limit of a name that it keeps in a topic.
 const maxGroupName = 255
 
@@ -51,7 +54,7 @@ func (s *settings) wrong(needBrokers bool) []error {
 	refuse(!process.IsAddress(s.AdminListen), "--admin-listen: want HOST:PORT or :PORT, have %q", s.AdminListen)
 	refuse(s.Group == "" || len(s.Group) > maxGroupName, "--group: want 1 to %d bytes, have %d", maxGroupName, len(s.Group))
 	refuse(s.SessionTimeout < minSessionTimeout || s.SessionTimeout > maxSessionTimeout, "--session-timeout: want %s to %s, have %s", minSessionTimeout, maxSessionTimeout, s.SessionTimeout)
-	refuse(s.RetentionDays < 0, "--retention-days: want 0 or more, have %d", s.RetentionDays)
+	refuse(s.RetentionDays < 0 || s.RetentionDays > maxRetentionDays, "--retention-days: want 0 to %d, have %d", maxRetentionDays, s.RetentionDays)
 	if err := s.CheckPrefix(); err != nil {
 		errs = append(errs, err)
 	}

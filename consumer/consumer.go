@@ -114,13 +114,19 @@ func (c *consumer) openKafka(context.Context) (err error) {
 }
 
 // openGroup puts the pipeline behind the group. The caller runs the group.
-func (c *consumer) openGroup(context.Context) (err error) {
+func (c *consumer) openGroup(ctx context.Context) (err error) {
 	c.pipeline = pipeline.New(pipeline.Options{
 		Store: c.store, Producer: c.producer, Apps: c.apps.Get, Topics: c.set.topics(), Group: c.set.Group,
 		Log: c.log.Named("pipeline"), Metrics: c.reg,
 	})
+	// Kafka forgets commits with a topic that is made anew, and after a week's absence: the new
+	// group's beginning must not be looked for again then, or --start latest would skip records.
+	begun, err := c.store.Begun(ctx, c.set.topics().AlarmsRaw)
+	if err != nil {
+		return err
+	}
 	c.group, err = group.New(group.Options{
-		Conn: c.conn, Group: c.set.Group, Topic: c.set.topics().AlarmsRaw, Start: c.set.Start,
+		Conn: c.conn, Group: c.set.Group, Topic: c.set.topics().AlarmsRaw, Start: c.set.Start, Begun: begun,
 		SessionTimeout: c.set.SessionTimeout, Handler: c.pipeline, OnAssigned: c.assigned, Log: c.log.Named("group"), Metrics: c.reg,
 	})
 	if err != nil {

@@ -44,6 +44,13 @@ func moments() *rapid.Generator[time.Time] {
 	), func(ms int64) time.Time { return time.UnixMilli(ms).UTC() })
 }
 
+// receipts draws times of receipt that ParseCallback takes.
+func receipts() *rapid.Generator[time.Time] {
+	return rapid.Map(rapid.OneOf(
+		rapid.Int64Range(0, schema.MaxEventMillis), rapid.SampledFrom([]int64{0, schema.MaxEventMillis}),
+	), func(ms int64) time.Time { return time.UnixMilli(ms).UTC() })
+}
+
 func callbackIDs() *rapid.Generator[schema.CallbackID] {
 	return rapid.Custom(func(t *rapid.T) schema.CallbackID {
 		return schema.CallbackID{
@@ -81,7 +88,7 @@ func callbacks() *rapid.Generator[schema.Callback] {
 			Gateway:       []byte(text(1).Draw(t, "gateway")),
 			AppID:         appIDs().Draw(t, "app"),
 			Command:       []byte(commands().Draw(t, "command")),
-			ReceivedAt:    moments().Draw(t, "received"),
+			ReceivedAt:    receipts().Draw(t, "received"),
 			Authenticated: rapid.SampledFrom([]schema.Authenticated{schema.AuthenticatedNone, schema.AuthenticatedSign}).Draw(t, "authenticated"),
 			Attributes:    attributes().Draw(t, "attributes"),
 			Body:          rapid.SliceOf(rapid.Byte()).Draw(t, "body"),

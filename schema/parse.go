@@ -154,6 +154,9 @@ func (p *headerParser) received() time.Time {
 	t, ok := ParseTime(value)
 	if !ok {
 		p.wrong(HeaderTime, "is "+quote(value)+", want a time as "+TimeLayout)
+	} else if ms := t.UnixMilli(); ms < 0 || ms > MaxEventMillis {
+		// Rules that reckon with times would never get over one like that.
+		p.wrong(HeaderTime, "is "+quote(value)+", want a time from 1970 to November 2286")
 	}
 	return t
 }

@@ -75,6 +75,8 @@ func TestParseCallbackNamesWhatIsWrong(t *testing.T) {
 		{"type without a command", set("ce_type", "com.tencent.im."), `ce_type is "com.tencent.im.", want com.tencent.im. and a CallbackCommand`},
 		{"command with NUL", set("ce_type", "com.tencent.im.A\x00"), `ce_type is "com.tencent.im.A\x00", want com.tencent.im. and a CallbackCommand`},
 		{"command not UTF-8", set("ce_type", "com.tencent.im.\xff"), `ce_type is "com.tencent.im.\xff", want com.tencent.im. and a CallbackCommand`},
+		{"time before any", set("ce_time", "1969-12-31T23:59:59.999Z"), `ce_time is "1969-12-31T23:59:59.999Z", want a time from 1970 to November 2286`},
+		{"time after all", set("ce_time", "9999-12-31T20:00:00.000Z"), `ce_time is "9999-12-31T20:00:00.000Z", want a time from 1970 to November 2286`},
 		{"time without milliseconds", set("ce_time", "2022-12-09T08:26:54Z"), `ce_time is "2022-12-09T08:26:54Z", want a time as 2006-01-02T15:04:05.000Z`},
 		{"sequence not padded", set("ce_sequence", "4711"), `ce_sequence is "4711", but ce_id has sequence 00000000000000004711`},
 		{"sequence of another", set("ce_sequence", "00000000000000004712"), `ce_sequence is "00000000000000004712", but ce_id has sequence 00000000000000004711`},

@@ -95,7 +95,7 @@ var recoveryMutants = []mutant{
 		}},
 	},
 	{
-		name: "no-tear-is-legal", promise: "J5", pkg: journalPkg, test: "TestCutAtEveryByteOfTheLastBatches",
+		name: "no-tear-is-legal", promise: "J5", pkg: journalPkg, test: "TestTortureCutAtEveryByteOfTheLastBatches",
 		edits: []edit{{
 			"gateway/internal/journal/survey.go",
 			`if d.from > proven {`,
@@ -103,7 +103,7 @@ var recoveryMutants = []mutant{
 		}},
 	},
 	{
-		name: "go-on-past-the-legal-end", promise: "J3", pkg: journalPkg, test: "TestCutAtEveryByteOfTheLastBatches",
+		name: "go-on-past-the-legal-end", promise: "J3", pkg: journalPkg, test: "TestTortureCutAtEveryByteOfTheLastBatches",
 		edits: []edit{{
 			"gateway/internal/journal/survey.go",
 			`s.last, s.end, s.damages = d.from-1, min(s.end, d.off), s.damages[:n]`,

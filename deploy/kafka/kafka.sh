@@ -24,7 +24,8 @@ java_run() { ${replace:-} java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2
 nodes() { cat "$data/nodes"; }
 security() { cat "$data/security"; }
 port() { echo $(( $(cat "$data/first-port") + ($1 - 1) * 3 )); } # clients; +1 other brokers; +2 controllers
-alive() { [ -e "$data/$1/pid" ] && kill -0 "$(cat "$data/$1/pid")" 2>/dev/null; }
+# alive says whether node $1 runs: a number that is left in its pid file may be somebody else's by now.
+alive() { [ -e "$data/$1/pid" ] && ps -ww -o args= -p "$(cat "$data/$1/pid")" 2>/dev/null | grep -qF -- "$data/$1/server.properties"; }
 brokers() { local i out=""; for i in $(seq "$(nodes)"); do out+="${out:+,}127.0.0.1:$(port "$i")"; done; echo "$out"; }
 
 install() {
@@ -114,13 +115,14 @@ start_node() {
   nohup setsid java $heap -XX:+UseG1GC -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$libs/*" kafka.Kafka "$data/$n/server.properties" \
     >> "$data/$n/server.out" 2>&1 < /dev/null &
   echo $! > "$data/$n/pid"
+  until alive "$n" || ! kill -0 $! 2>/dev/null; do sleep 0.05; done # it is Java by now, or ended
 }
 
-admin_config() { if [ "$(security)" = sasl_ssl ]; then echo "--command-config $data/secrets/admin.properties"; fi; }
 
 # wait_ready returns when every running node listens and, if all run, no partition is under-replicated.
 wait_ready() {
-  local deadline=$((SECONDS + 120)) i out
+  local deadline=$((SECONDS + 120)) i out admin=()
+  if [ "$(security)" = sasl_ssl ]; then admin=(--command-config "$data/secrets/admin.properties"); fi
   for i in $(seq "$(nodes)"); do
     alive "$i" || continue
     until (: < "/dev/tcp/127.0.0.1/$(port "$i")") 2>/dev/null; do
@@ -130,8 +132,7 @@ wait_ready() {
     done
   done
   while :; do
-    # shellcheck disable=SC2046 # no words at all, or two
-    if out=$(java_run org.apache.kafka.tools.TopicCommand --bootstrap-server "$(brokers)" $(admin_config) --describe --under-replicated-partitions 2>&1); then
+    if out=$(java_run org.apache.kafka.tools.TopicCommand --bootstrap-server "$(brokers)" "${admin[@]+"${admin[@]}"}" --describe --under-replicated-partitions 2>&1); then
       grep -q 'Partition:' <<< "$out" || return 0
       for i in $(seq "$(nodes)"); do alive "$i" || return 0; done
     fi
@@ -140,7 +141,7 @@ wait_ready() {
   done
 }
 
-kill_node() { kill -9 "$(cat "$data/$1/pid")"; rm -f "$data/$1/pid"; }
+kill_node() { if alive "$1"; then kill -9 "$(cat "$data/$1/pid")"; fi; rm -f "$data/$1/pid"; }
 
 stop() {
   [ -e "$data/nodes" ] || return 0

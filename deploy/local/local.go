@@ -38,6 +38,10 @@ func (l *local) run(ctx context.Context) error {
 	}
 	fmt.Fprintln(l.out, "Tidegate on one machine. For trying out, not for production.")
 	s, err := stack.Start(ctx, l.options())
+	if err != nil && ctx.Err() != nil {
+		fmt.Fprintln(l.out, "\nStopped before everything was up.")
+		return nil
+	}
 	if err != nil {
 		return l.explain(err)
 	}
@@ -167,7 +171,7 @@ func (l *local) banner(s *stack.Stack) {
 	for _, row := range rows {
 		fmt.Fprintf(&b, "  %-10s %s\n", row[0], row[1])
 	}
-	fmt.Fprintf(&b, "\nTry it from another terminal:\n  %s\n  bin/consumer alarms --store %s\n", sampleCurl(s.GatewayURL()), s.StoreURL())
+	fmt.Fprintf(&b, "\nTry it from another terminal:\n  %s\n  bin/consumer alarms --store %q\n", sampleCurl(s.GatewayURL()), s.StoreURL())
 	b.WriteString("\nCtrl-C stops everything in order.\n\n")
 	fmt.Fprint(l.out, b.String())
 }

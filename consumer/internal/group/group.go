@@ -72,6 +72,7 @@ type Options struct {
 	Group   string // consumer group id
 	Topic   string
 	Start   Start // empty: StartEarliest
+	Begun   bool  // the group has consumed before, though Kafka may have forgotten its commits: Start does not apply
 	Handler handler
 
 	BatchRecords int           // most records of a batch; 0: 500
@@ -157,6 +158,7 @@ func New(o Options) (*Group, error) {
 		log:      o.Log.With(zap.String("group", o.Group), zap.String("topic", o.Topic)),
 		metrics:  newMetrics(o.Metrics),
 		balancer: &balancer{},
+		begun:    o.Begun,
 	}
 	g.assigned.Store(-1)
 	return g, nil

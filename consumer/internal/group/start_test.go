@@ -70,6 +70,19 @@ func TestLatestIsDecidedOnce(t *testing.T) {
 	}
 }
 
+// Kafka forgot the group's commits, with its topic or after a week; the database did not forget
+// that the group is no new one: nothing is skipped.
+func TestLatestDoesNotApplyToAGroupThatBeganBefore(t *testing.T) {
+	c := newCluster(t, 1)
+	c.produce(0, 10)
+	r := &recorder{}
+	c.start(r, func(o *Options) { latest(o); o.Begun = true })
+	c.awaitCommit(0, 10)
+	if got := r.of(0); !slices.Equal(got, span(0, 10)) {
+		t.Errorf("got %v, want all", got)
+	}
+}
+
 func TestPartitionAddedLaterBeginsAtItsBeginning(t *testing.T) {
 	for _, test := range []struct {
 		name string

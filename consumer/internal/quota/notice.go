@@ -32,7 +32,7 @@ func Kinds() []Kind { return []Kind{KindStep, KindForecast, KindDigest, KindReso
 // so is its row: the same notice made again is the same one.
 type Notice struct {
 	AppID  int64           `json:"app_id"`
-	Period string          `json:"period"` // Period.Key; of a digest the date only
+	Period string          `json:"period"` // Period.Key; of a digest about a period that is over the date only
 	Kind   Kind            `json:"kind"`
 	Step   schema.Severity `json:"step"`  // of a forecast: where the app stands now
 	Count  int             `json:"count"` // alarms that it stands for: 1, but for a digest
@@ -185,7 +185,7 @@ func (r *reduction) tellDigest(stale []*Notice) {
 		r.remember(n)
 	}
 	n := *digest
-	n.Kind, n.Period, n.Count = KindDigest, digest.Alarm.Period, count
+	n.Kind, n.Count = KindDigest, count
 	r.told = append(r.told, n)
 }
 

@@ -172,3 +172,12 @@ func optionalTime(ms sql.NullInt64) time.Time {
 	}
 	return time.UnixMilli(ms.Int64).UTC()
 }
+
+// Begun looks for the topic's progress; see Store.
+func (s *sqliteStore) Begun(ctx context.Context, topic string) (begun bool, err error) {
+	err = s.read.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM progress WHERE topic = ?)", topic).Scan(&begun)
+	if err != nil {
+		return false, fmt.Errorf("look for the progress of %s: %w", topic, err)
+	}
+	return begun, nil
+}

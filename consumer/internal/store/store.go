@@ -41,6 +41,9 @@ type Store interface {
 	// error. Days of 0 or less keep everything.
 	Retain(ctx context.Context, days int, now time.Time) (deleted int64, err error)
 
+	// Begun says whether anything of the topic was ever saved, whatever became of the rows.
+	Begun(ctx context.Context, topic string) (bool, error)
+
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 
