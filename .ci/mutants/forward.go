@@ -54,27 +54,27 @@ var forwardMutants = []mutant{
 		name: "live-reader-overtakes-a-lagging-lane", promise: "forward", pkg: forwardPkg, test: "TestCatchUp",
 		edits: []edit{{
 			"gateway/internal/forward/read.go",
-			`if l := f.laneOf(o); !l.lagging && !l`,
-			`if l := f.laneOf(o); !l`,
+			`if l.lagging || l.topic`,
+			`if l.topic`,
 		}},
 	},
 	{
 		name: "lane-that-is-full-does-not-lag", promise: "forward", pkg: forwardPkg, test: "TestCatchUp",
 		edits: []edit{{
 			"gateway/internal/forward/read.go",
-			"			case r != took:\n				l.lag(o.lsn, f)\n",
-			"			case r != took && l.lagging:\n				l.lag(o.lsn, f)\n",
+			"	case r != took:\n		l.lag(o.lsn, f)\n",
+			"	case r != took && l.lagging:\n		l.lag(o.lsn, f)\n",
 		}},
 	},
 	{
 		name: "newer-entries-before-parked-ones", promise: "forward", pkg: forwardPkg, test: "TestStuckReturnHoldsUpNobody",
 		edits: []edit{{
 			"gateway/internal/forward/offer.go",
-			`case t.target != 0 || t.state == returning:`,
+			`case t.target != 0 || t.state == returning || t.pausing:`,
 			`case t.target != 0:`,
 		}, {
 			"gateway/internal/forward/read.go",
-			`case t.target != 0 || t.state == returning:`,
+			`case t.target != 0 || t.state == returning || t.pausing:`,
 			`case t.target != 0:`,
 		}},
 	},
@@ -100,9 +100,9 @@ var forwardMutants = []mutant{
 	{
 		name: "unreadable-entry-passed-over", promise: "forward", pkg: forwardPkg, test: "TestEntryThatNobodyCanRead",
 		edits: []edit{{
-			"gateway/internal/forward/offer.go",
-			"		f.fail(\"read entry\", e.LSN, err)\n		return o, false\n",
-			"		return o, false\n",
+			"gateway/internal/forward/read.go",
+			"			f.halt(o)\n			return moved\n",
+			"			f.halt(o)\n",
 		}},
 	},
 	{
