@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,6 +104,9 @@ func (r *generation) consume(ctx context.Context, starts map[int]int64) {
 	workers := make([]*worker, 0, len(starts))
 	for partition, offset := range starts {
 		w := newWorker(r, partition, offset)
+		w.committed = slices.ContainsFunc(r.gen.Assignments[r.o.Topic], func(a kafka.PartitionAssignment) bool {
+			return a.ID == partition && a.Offset >= 0
+		})
 		workers = append(workers, w)
 		wg.Go(func() { w.run(ctx) })
 	}

@@ -205,6 +205,25 @@ func TestTopicMadeAnewUnderARunningConsumerIsReadFromItsBeginning(t *testing.T) 
 	eventually(t, "the new log's records", func() bool { return slices.Equal(r.of(0), span(0, 4)) })
 }
 
+// The new log is longer than what was handled of the old one before anybody looks.
+func TestLongerTopicMadeAnewIsReadFromItsBeginning(t *testing.T) {
+	c := newCluster(t, 1)
+	c.produce(0, 5)
+	r := &recorder{}
+	m := c.start(r, func(o *Options) { o.Poll, o.Heartbeat = 0, 0 }) // the defaults: nobody looks in between
+	c.awaitCommit(0, 5)
+	if err := c.DeleteTopic(testTopic); err != nil {
+		t.Fatal(err)
+	}
+	c.create(1)
+	c.connect()
+	c.produce(0, 50)
+	eventually(t, "all of the new log", func() bool { return slices.Equal(r.of(0), append(span(0, 5), span(0, 50)...)) })
+	if n, _ := m.value("tidegate_consumer_offset_gaps_total"); n != 1 {
+		t.Errorf("%v gaps counted, want 1", n)
+	}
+}
+
 // wantGap checks that one gap was counted, and that its line holds the fact.
 func wantGap(t *testing.T, m *member, message string, fact zap.Field) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -31,6 +32,11 @@ type worker struct {
 	partition int
 	reader    *kafka.Reader // nil: to be opened at next
 	next      int64         // offset that the next record must have
+	committed bool          // the group has a commit of the partition, as far as is known here
+
+	// The reader met an error since the commits were last looked for. Set by the library's
+	// goroutine.
+	suspect atomic.Bool
 
 	mu       sync.Mutex
 	progress progress // guarded by mu
@@ -62,6 +68,10 @@ func (w *worker) run(ctx context.Context) {
 		if !ok {
 			continue
 		}
+		if w.suspect.Swap(false) && w.madeAnew(ctx) {
+			w.cancel()
+			return
+		}
 		w.note(progress{next: b.records[0].Offset, oldest: b.records[0].Time})
 		if err := w.o.Handler.Handle(ctx, b.records, b.logEnd); err != nil {
 			if ctx.Err() == nil {
@@ -76,6 +86,30 @@ func (w *worker) run(ctx context.Context) {
 		}
 		w.note(progress{next: w.next})
 	}
+}
+
+// madeAnew reports whether the topic was deleted and made again under the reader, which goes on
+// at its old offset then, in the middle of another log, when that is long enough. Kafka deletes
+// a topic's commits with it: what was committed and is no more gives it away. An error of
+// the reader is the time to look: it meets one when the topic goes. False also: ctx ended.
+func (w *worker) madeAnew(ctx context.Context) bool {
+	if !w.committed {
+		return false
+	}
+	var offsets map[int]int64
+	if !w.retry(ctx, "look for the partition's commit", func(ctx context.Context) (err error) {
+		offsets, err = w.Group.committed(ctx, []int{w.partition})
+		return err
+	}) {
+		return false
+	}
+	if _, found := offsets[w.partition]; found {
+		return false
+	}
+	w.metrics.gaps.Inc()
+	w.log.Error("the group's commit is gone, so the topic was made anew: joining again, to begin at its first record",
+		zap.Int("partition", w.partition), zap.Int64("offset", w.next))
+	return true
 }
 
 // note publishes the progress.
@@ -190,6 +224,7 @@ func (w *worker) open() {
 		MaxAttempts:           3,
 		OffsetOutOfRangeError: true,
 		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
+			w.suspect.Store(true)
 			w.log.Debug("kafka-go reports about a reader", zap.Int("partition", w.partition), zap.String("text", fmt.Sprintf(format, args...)))
 		}),
 	})
@@ -217,6 +252,7 @@ func (w *worker) commit(ctx context.Context) bool {
 	return w.retry(ctx, "commit the offset", func(context.Context) error {
 		err := w.gen.CommitOffsets(offsets)
 		if !fenced(err) {
+			w.committed = w.committed || err == nil
 			return err
 		}
 		w.log.Info("the generation was over before a commit: the records come again",
