@@ -28,6 +28,12 @@
 // smallest of these is the journal's settled watermark; the others are the cursors that the
 // checkpoint keeps, by which a restart passes over what was settled ahead of it.
 //
+// # Pace
+//
+// Catching up takes what the syncs leave: while their 99th percentile of the last second is
+// above twice what it is in quiet times, entries go out more slowly, else faster, and never
+// below 1.5 times the rate at which they come (pace.go).
+//
 // # Partitions added or removed
 //
 // When a topic's number of partitions changes, its lanes take nothing more until all that they

@@ -118,8 +118,12 @@
 // Appenders copy into the current batch under one mutex. One committer takes the batch,
 // writes it with one write and one fdatasync, moves the synced watermark, and wakes the
 // waiters by closing the batch's channel; the next batch fills meanwhile. Two batches
-// exist: with one being written and one full, Append refuses. A watchdog releases the
-// waiters of a batch at its deadline.
+// exist: with one being written and one full, Append refuses; the last tenth of a batch, too,
+// is for reserve. A watchdog releases the waiters of a batch at its deadline.
+//
+// Two more goroutines work behind them. The checkpointer writes checkpoints into its file,
+// which never grows; the keeper retires segments and makes spares, which waits for whatever
+// the file system has to do. They are apart so that the one is never late for the other.
 //
 // Watermarks: appended >= synced >= settled. Readers follow synced, whatever the waiters
 // asked for: from a ring in memory near the tail, else from disk with checksums.

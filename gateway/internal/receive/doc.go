@@ -27,6 +27,9 @@
 //	limit.go         the app's token buckets (kept in its ledger, see accounts.go); the in-flight cap
 //	refusal.go       what is answered when none of them let it pass
 //
+// Below the stages, server.go is fasthttp as it may stand on the open internet, conn.go how a
+// connection ends without a request being cut, deadline.go how its deadlines cost nothing.
+//
 // # Refusals
 //
 // ErrorCode, HTTP status and reason (the metrics' label and the word on /apps). The numbers
