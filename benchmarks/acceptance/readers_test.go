@@ -36,8 +36,10 @@ func TestForeignReaders(t *testing.T) {
 	// the topic's beginning.
 	t.Run("Java console consumer", func(t *testing.T) {
 		command := s.javaTool(t, "org.apache.kafka.tools.consumer.ConsoleConsumer", "reader")
+		// Java takes the duration from when it has joined, which may be much later than now.
+		since := int(time.Since(began).Seconds()) + 120
 		command = append(command, "--topic", topics.Alarms, "--group", "reader-acceptance-"+strconv.FormatInt(s.apps[0], 10), "--timeout-ms", "60000",
-			"--command-property", fmt.Sprintf("auto.offset.reset=by_duration:PT%dS", int(time.Since(began).Seconds())+1))
+			"--command-property", fmt.Sprintf("auto.offset.reset=by_duration:PT%dS", since))
 		for _, field := range []string{"timestamp", "partition", "offset", "headers", "key"} {
 			command = append(command, "--formatter-property", "print."+field+"=true")
 		}
