@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 )
 
@@ -28,6 +29,9 @@ func (j *Journal) commitLoop() {
 			if !j.commit(b) {
 				return
 			}
+			// Those it woke run first: their next entries share the next sync. Without this a
+			// thousand connections had twelve entries a sync.
+			runtime.Gosched()
 			continue
 		}
 		if closed {
