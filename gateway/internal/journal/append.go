@@ -89,7 +89,7 @@ func (r *room) take(size int64) {
 // fill appends the payload to dst, which is empty and has room for Options.MaxPayload
 // bytes, and returns the result; it runs inside the critical section, must not keep dst,
 // call the journal or fail. A payload may be empty. reserve lets the entry use the last
-// tenth of the budget.
+// tenth of the budget and of the batch.
 //
 // Errors, after each of which nothing was taken: ErrFull (503, Retry-After; errors.Is
 // also finds ErrBusy in some), ErrTooLarge (413), ErrClosed (503).

@@ -77,7 +77,7 @@ func (j *Journal) checkpointLoop() {
 		}
 		k.endTurn()
 		select {
-		case <-j.stopKeeper:
+		case <-j.stopUpkeep:
 			return
 		case <-j.kickCheckpoint:
 		case <-tick.C:

@@ -14,6 +14,7 @@
 //	*.corrupt                 set aside by recovery: an operator's to look at and remove
 //	*.repaired                a repaired copy about to take its segment's name
 //	*.tmp                     unfinished, removed by recovery
+//	*.sock                    its user's, such as the gateway's control socket: left alone
 //
 // Files are 0600. A directory with other files and no journal-id is foreign: it is
 // refused and nothing in it, not even LOCK, is made. Only LOCK, journal-id.tmp, *.sock,
@@ -110,8 +111,10 @@
 //	   +--------+--------+--------+--------+
 //	32 | settled LSN     | synced LSN      |   synced: as in a batch
 //	   +--------+--------+--------+--------+
-//	48 | count           | cursors ... CRC |   cursor: lane length (2), LSN (8), lane
-//	   +--------+--------+-----------------+
+//	48 | next LSN        | count           |   next: the first LSN of the run that wrote it
+//	   +--------+--------+--------+--------+
+//	64 | cursors ...                   CRC |   cursor: lane length (2), LSN (8), lane
+//	   +-----------------------------------+
 //
 // # Writing
 //

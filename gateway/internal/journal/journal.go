@@ -14,9 +14,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Journal is an open journal. Append, Wait, Settle, Checkpoint, Stats, Reader and
-// Subscribe may be called from any goroutine, until Close. See the package
-// documentation for what it promises.
+// Journal is an open journal. All its methods may be called from any goroutine, until Close.
+// See the package documentation for what it promises.
 //
 // Locks, in the order in which they may be taken together: segMu, mu. Appenders take
 // only mu, readers only segMu and the ring's lock.
@@ -82,7 +81,7 @@ type Journal struct {
 	kickCheckpoint chan struct{} // capacity 1: the checkpointer is needed now
 	spareReady     chan struct{} // capacity 1: a spare was made, or could not be
 	giveUp         chan struct{} // closed when Close stops trying
-	stopKeeper     chan struct{}
+	stopUpkeep     chan struct{} // closed when keeper and checkpointer are to end
 	stopped        chan struct{}
 	committer      sync.WaitGroup
 	others         sync.WaitGroup
@@ -119,7 +118,7 @@ func newJournal(o Options, dir string) *Journal {
 	j := &Journal{
 		opt: o, fs: o.FS, dir: dir, now: o.Now, log: o.Log, maxPayload: o.MaxPayload,
 		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), kickCheckpoint: make(chan struct{}, 1), spareReady: make(chan struct{}, 1),
-		giveUp: make(chan struct{}), stopKeeper: make(chan struct{}), stopped: make(chan struct{}),
+		giveUp: make(chan struct{}), stopUpkeep: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	j.settlements.waiters = map[LSN]*settleWaiter{}
 	j.subscribers.Store(&[]chan struct{}{})
@@ -231,7 +230,7 @@ func (j *Journal) SetMaxBytes(n int64) {
 		j.sizes.segment = max(s.segment, blockBytes+j.sizes.batch)
 	}
 	j.updateRoom()
-	j.kickKeeper()
+	j.kickUpkeep()
 }
 
 // Close refuses new entries, writes and syncs what was taken, proves it, writes the last
@@ -255,7 +254,7 @@ func (j *Journal) close() error {
 	j.committer.Wait()
 	patience.Stop()
 	errs := []error{j.unwritten()}
-	close(j.stopKeeper)
+	close(j.stopUpkeep)
 	close(j.stopped)
 	j.others.Wait()
 	errs = append(errs, j.checkpoints.close(j))

@@ -52,13 +52,14 @@ func (c *complaint) endTurn() {
 	c.said = false
 }
 
-// kickKeeper wakes both background goroutines: space that the keeper is to free may wait for
+// kickUpkeep wakes keeper and checkpointer: space that the keeper is to free may wait for
 // a checkpoint.
-func (j *Journal) kickKeeper() {
+func (j *Journal) kickUpkeep() {
 	kick(j.kickCheckpoint)
 	kick(j.kick)
 }
 
+// kick wakes who receives from c, which has room for one; it does not wait.
 func kick(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -75,7 +76,7 @@ func (j *Journal) keepLoop() {
 		j.makeSpares()
 		j.keeper.endTurn()
 		select {
-		case <-j.stopKeeper:
+		case <-j.stopUpkeep:
 			return
 		case <-j.kick:
 		case <-tick.C:
@@ -201,9 +202,4 @@ func (j *Journal) zeroHeader(s *segment) error {
 	return errors.Join(err, f.Close())
 }
 
-func (j *Journal) tellSpare() {
-	select {
-	case j.spareReady <- struct{}{}:
-	default:
-	}
-}
+func (j *Journal) tellSpare() { kick(j.spareReady) }

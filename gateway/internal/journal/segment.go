@@ -152,7 +152,7 @@ func (j *Journal) install(s *segment) {
 	j.segBytes += s.size
 	j.active = s
 	j.updateRoom()
-	j.kickKeeper()
+	j.kickUpkeep()
 }
 
 // poison gives the active segment up after a failed write or sync (J6). What was synced
@@ -183,7 +183,7 @@ func (j *Journal) takeSpare() (spare, error) {
 		err := j.spaceErr
 		j.hungry = true
 		j.segMu.Unlock()
-		j.kickKeeper()
+		j.kickUpkeep()
 		if err != nil {
 			return spare{}, err
 		}

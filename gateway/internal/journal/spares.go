@@ -110,7 +110,7 @@ func (j *Journal) rest() bool {
 	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {
-	case <-j.stopKeeper:
+	case <-j.stopUpkeep:
 		return false
 	case <-t.C:
 		return true
