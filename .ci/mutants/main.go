@@ -1,7 +1,7 @@
 // Command mutants breaks the promises of this tree on purpose, one at a time, and holds that
 // a named test fails for each: that the tests would notice. make mutants runs it.
 //
-// A mutant is one small change of the code, in a table below this file by package, with
+// A mutant is one small change of the code, in a table beside this file by its subject, with
 // the promise that it breaks and the test that catches it. The change is made in an overlay of the
 // go command: the working tree is never touched. A mutant that does not compile, or whose
 // text is not found exactly once because the code went on, is an error: the table is to be

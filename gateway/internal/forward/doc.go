@@ -58,5 +58,6 @@
 // of them. Skipped entries are cursors of the checkpoint until all before them is settled.
 //
 // Who owns what: one goroutine, the loop of Run, owns all state. Lanes of the producer hand
-// their settlements over through a mailbox; metrics and TopicRefused read atomics.
+// their settlements over through a mailbox, Look and Skip are run by the loop between two of its
+// turns; metrics, TopicRefused and Halted read atomics.
 package forward

@@ -49,8 +49,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Forwarder carries entries to Kafka while Run runs. TopicRefused and Drain may be called from
-// any goroutine.
+// Forwarder carries entries to Kafka while Run runs. TopicRefused, Halted, Drain, Look and Skip
+// may be called from any goroutine.
 type Forwarder struct {
 	o       Options
 	metrics *metrics
