@@ -25,9 +25,6 @@ const (
 	KindResolve  Kind = "resolve"  // the period is over; Step was the highest announced in it
 )
 
-// Kinds returns every kind of notice.
-func Kinds() []Kind { return []Kind{KindStep, KindForecast, KindDigest, KindResolve} }
-
 // Notice is one message to a person. It is unique by AppID, Period, Kind and Step, and
 // so is its row: the same notice made again is the same one.
 type Notice struct {

@@ -219,9 +219,6 @@ func standing(pid int) bool {
 // Resume lets a paused child go on.
 func (c *Child) Resume() error { return c.send(syscall.SIGCONT) }
 
-// Hangup sends SIGHUP: read the files again.
-func (c *Child) Hangup() error { return c.send(syscall.SIGHUP) }
-
 func (c *Child) send(sig syscall.Signal) error {
 	p := c.current()
 	if p == nil || p.over() {
