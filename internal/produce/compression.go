@@ -51,7 +51,7 @@ func (c *Compression) UnmarshalText(text []byte) error {
 func (c Compression) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // pack decides what is sent of b: the bytes as they are, or, where that is shorter, with the
-// records compressed. It is done once, so that every attempt sends the same bytes; what a
+// records compressed. It is done once: only the header may differ between attempts. What a
 // batch may hold is counted before, so a compressed one is never larger than its limit.
 func (b *batch) pack(c Compression) {
 	b.wire, b.codec = b.buf, NoCompression

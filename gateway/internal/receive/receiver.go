@@ -100,9 +100,6 @@ func (r *Receiver) since(t time.Time) time.Duration {
 	return time.Since(t)
 }
 
-// Server returns the configured server, for those who serve TLS or single connections.
-func (r *Receiver) Server() *fasthttp.Server { return r.server }
-
 // Serve accepts connections of ln until Shutdown, which returns nil here, or until ln fails
 // for good. It closes ln. One listener per Receiver; after Shutdown it returns at once.
 func (r *Receiver) Serve(ln net.Listener) error {
