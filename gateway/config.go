@@ -38,7 +38,8 @@ type journalFlags struct {
 	JournalDir string `name:"journal-dir" placeholder:"DIR" default:"data/journal" help:"Directory of the journal. A gateway makes it where it is missing."`
 }
 
-// settings are all flags of run and check. The defaults stand here and nowhere else.
+// settings are all flags of run and check, with their defaults. The packages' options have
+// defaults of their own, for those who leave them zero.
 type settings struct {
 	Listen      string `name:"listen" placeholder:"HOST:PORT" default:":8080" help:"Address at which callbacks are taken."`
 	Path        string `name:"path" placeholder:"PATH" help:"The only URL path at which callbacks are taken, such as /im; empty: any path."`
