@@ -17,7 +17,7 @@ const (
 	// chunk is how many entries one reader deals with before the others have their turn.
 	chunk = 512
 
-	// checkpointEvery is the least time between two checkpoints that hold cursors.
+	// checkpointEvery is the least time between two checkpoints, but for those at an end.
 	checkpointEvery = 10 * time.Millisecond
 )
 
