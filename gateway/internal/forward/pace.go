@@ -49,10 +49,10 @@ func (p *pace) adjust(now time.Time, behind bool, appended journal.LSN, syncs jo
 	case !behind:
 		p.limited = false
 		if syncs.Count >= paceSyncs {
-			p.quiet += (syncs.P99 - p.quiet) / 4
 			if p.quiet == 0 {
 				p.quiet = syncs.P99
 			}
+			p.quiet += (syncs.P99 - p.quiet) / 4
 		}
 		return
 	case !p.limited:

@@ -48,6 +48,13 @@ func TestPace(t *testing.T) {
 			t.Errorf("%d went, the bound of the test is 1,000,000", went)
 		}
 	})
+	t.Run("the first look at a quiet disk is taken as it is", func(t *testing.T) {
+		var p pace
+		p.adjust(time.Unix(1, 0), false, 0, journal.SyncTimes{Count: 500, P99: 4 * ms})
+		if p.quiet != 4*ms {
+			t.Errorf("quiet is %v", p.quiet)
+		}
+	})
 	t.Run("a quiet disk: faster and faster", func(t *testing.T) {
 		c := newClockedPace(2000)
 		c.pass(5*time.Second, false, 2*ms)
