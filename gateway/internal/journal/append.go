@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -24,6 +25,7 @@ type round struct {
 	done  chan struct{} // closed when state leaves roundOpen
 	state atomic.Uint32
 	born  time.Time // when the first entry came; written before any waiter can have it
+	told  waiters   // those of Notify
 }
 
 const (
@@ -32,7 +34,9 @@ const (
 	roundLate
 )
 
-func newRound() *round { return &round{done: make(chan struct{})} }
+func newRound(telling *sync.WaitGroup) *round {
+	return &round{done: make(chan struct{}), told: waiters{telling: telling}}
+}
 
 // resolve wakes the waiters; only the first call counts.
 func (r *round) resolve(state uint32) bool {
@@ -40,6 +44,11 @@ func (r *round) resolve(state uint32) bool {
 		return false
 	}
 	close(r.done)
+	var err error
+	if state != roundDurable {
+		err = ErrNotConfirmed
+	}
+	r.told.tell(err)
 	return true
 }
 

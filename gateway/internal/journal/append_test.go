@@ -420,3 +420,116 @@ func TestLevels(t *testing.T) {
 		t.Errorf("%q", s)
 	}
 }
+
+// waiterOf returns a Waiter and where it puts what it is told.
+func waiterOf(n int) (*Waiter, <-chan error) {
+	told := make(chan error, n)
+	return &Waiter{Tell: func(err error) { told <- err }}, told
+}
+
+// J1: who asked to be told hears of success only after the sync, and of a deadline as those
+// who wait do; each once, the oldest first.
+func TestNotify(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(vfs.NewMem())
+		j := mustOpen(t, small(g))
+		before := mustSync(t, j, "before")
+		w, toldFirst := waiterOf(2)
+		if j.Notify(before, w) {
+			t.Error("an entry that is synced still has waiters")
+		}
+
+		g.shut()
+		first := mustAppend(t, j, "in the batch that is being synced")
+		synctest.Wait()
+		second := mustAppend(t, j, "in the next one")
+		var order []int
+		var mu sync.Mutex
+		for n := range 3 {
+			if !j.Notify(second, &Waiter{Tell: func(err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if order = append(order, n); err != nil {
+					t.Errorf("after the sync: %v", err)
+				}
+			}}) {
+				t.Error("nobody was told anything of the second batch, and yet it is decided")
+			}
+		}
+		if !j.Notify(first, w) {
+			t.Fatal("decided before its sync")
+		}
+		time.Sleep(DefaultAckDeadline / 2)
+		if len(toldFirst) > 0 || len(order) > 0 {
+			t.Error("told before the sync")
+		}
+		g.open()
+		synctest.Wait()
+		if err := <-toldFirst; err != nil {
+			t.Errorf("after the sync: %v", err)
+		}
+		if !slices.Equal(order, []int{0, 1, 2}) {
+			t.Errorf("told in the order %v", order)
+		}
+
+		g.shut()
+		stalled := mustAppend(t, j, "stalled")
+		began := time.Now()
+		if !j.Notify(stalled, w) {
+			t.Fatal("a waiter can be used again")
+		}
+		if err := <-toldFirst; !errors.Is(err, ErrNotConfirmed) {
+			t.Errorf("of a stalled batch: %v", err)
+		}
+		if took := time.Since(began); took < DefaultAckDeadline || took > 2*time.Second {
+			t.Errorf("told after %v", took)
+		}
+		if j.Notify(stalled, w) {
+			t.Error("joined a batch whose waiters were sent away")
+		}
+		g.open()
+		synctest.Wait()
+		last := mustAppend(t, j, "last")
+		joined := j.Notify(last, w)
+		mustClose(t, j)
+		if joined && len(toldFirst) != 1 || !joined && len(toldFirst) != 0 {
+			t.Errorf("told %d times, joined: %v", len(toldFirst), joined)
+		}
+	})
+}
+
+// TestNotifyAllocatesNothing lets the batches, which do allocate, be shared by many entries.
+func TestNotifyAllocatesNothing(t *testing.T) {
+	const entries = 500
+	o := small(vfs.NewMem())
+	o.MaxBytes, o.SegmentBytes, o.BatchBytes = 64<<20, 4<<20, 1<<20
+	j := mustOpen(t, o)
+	defer mustClose(t, j)
+	var left sync.WaitGroup
+	list := make([]Waiter, entries)
+	for i := range list {
+		list[i].Tell = func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			left.Done()
+		}
+	}
+	fill := text("entry")
+	n := testing.AllocsPerRun(20, func() {
+		left.Add(entries)
+		for i := range list {
+			tk, err := j.Append(false, fill)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !j.Notify(tk, &list[i]) {
+				list[i].Tell(j.Wait(tk, Disk))
+			}
+		}
+		left.Wait()
+	})
+	if n > entries/2 {
+		t.Errorf("%v allocations for %d entries", n, entries)
+	}
+}

@@ -63,7 +63,7 @@ func (j *Journal) swap() (b *batch, closed bool) {
 	j.idle = nil
 	j.cur.end, j.cur.count = batchHeaderLen, 0
 	j.cur.first = b.first + LSN(b.count)
-	j.cur.round = newRound()
+	j.cur.round = newRound(&j.telling)
 	j.inflight = roundUp(int64(b.end))
 	j.room.take(j.inflight)
 	j.flying.Store(b.round)

@@ -85,6 +85,7 @@ type Journal struct {
 	stopped        chan struct{}
 	committer      sync.WaitGroup
 	others         sync.WaitGroup
+	telling        sync.WaitGroup // those who tell waiters; their last round ends with Close
 	closeOnce      sync.Once
 	closeErr       error
 }
@@ -170,7 +171,7 @@ func (j *Journal) load(began time.Time, fresh bool) error {
 	}
 	v.fresh = fresh
 	j.cur, j.idle = newBatch(j.sizes.batch), newBatch(j.sizes.batch)
-	j.cur.round = newRound()
+	j.cur.round = newRound(&j.telling)
 	j.ring = newRing(2 * j.sizes.batch)
 	j.opened = j.now()
 	if err := j.recoverDir(v); err != nil {
@@ -260,6 +261,7 @@ func (j *Journal) close() error {
 	errs = append(errs, j.checkpoints.close(j))
 	j.settlements.close()
 	j.cur.round.resolve(roundLate)
+	j.telling.Wait()
 	if a := j.active; a != nil && a.file != nil {
 		errs = append(errs, a.file.Close())
 	}

@@ -31,6 +31,9 @@ type conn struct {
 
 	read, write deadline // see deadline.go
 
+	receiver *Receiver
+	held     held // see held.go
+
 	mu    sync.Mutex
 	idle  bool      // guarded by mu: nothing of the next request was read
 	until time.Time // guarded by mu: for its first byte; zero: as fasthttp says
@@ -78,10 +81,13 @@ func connState(readTimeout time.Duration) func(net.Conn, fasthttp.ConnState) {
 }
 
 // Close closes the connection; where its request was refused unread, it first says that
-// there will be no more and reads on for a bounded while. It is called by the connection's
-// own goroutine, or when the time for Shutdown is over.
+// there will be no more and reads on for a bounded while. A held answer goes out before. It is
+// called by the connection's own goroutine.
 func (c *conn) Close() error {
 	defer c.all.remove(c)
+	c.settle() // decided, and then fasthttp could not write it
+	c.held.turn.Lock()
+	defer c.held.turn.Unlock()
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
 		if half.CloseWrite() == nil && c.read.set(time.Now().Add(lingerTime), c.Conn.SetReadDeadline) == nil {
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)

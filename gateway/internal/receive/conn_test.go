@@ -48,6 +48,9 @@ func TestLastWords(t *testing.T) {
 
 	for _, c := range []*client{kept, fresh} {
 		c.send(post(target(unsignedApp, alarm), "{}"))
+	}
+	slow.send("POST / HTTP/1.1\r\n")
+	for _, c := range []*client{kept, fresh} {
 		got := c.read("POST")
 		got.wantRefusal(t, refusedDraining)
 		if !got.close {
@@ -55,7 +58,6 @@ func TestLastWords(t *testing.T) {
 		}
 		c.closed()
 	}
-	slow.send("POST / HTTP/1.1\r\n")
 	silent.closed() // without a word: the time for last words is over
 	slow.send("Host: h\r\nContent-Length: 2\r\n\r\n{}")
 	slow.read("POST").wantRefusal(t, refusedDraining)

@@ -28,7 +28,8 @@
 //	refusal.go       what is answered when none of them let it pass
 //
 // Below the stages, server.go is fasthttp as it may stand on the open internet, conn.go how a
-// connection ends without a request being cut, deadline.go how its deadlines cost nothing.
+// connection ends without a request being cut, deadline.go how its deadlines cost nothing,
+// held.go how an answer waits for the journal without a goroutine waiting for it.
 //
 // # Refusals
 //
@@ -64,7 +65,7 @@
 //	26  503  parked             not confirmed: the topic refuses; the callback is kept and comes later
 //
 // Who owns what: fasthttp owns the RequestCtx and with it every view until the handler
-// returns, and the handler returns only after the journal has copied and answered; a pooled
+// returns, and the handler returns only after the journal has copied; a pooled
 // request owns the scratch that decoded parameters live in; Routes and the apps' snapshot
 // are immutable and shared; the per-app state (buckets, counters, last refusals) belongs to
 // the Receiver and survives a reload of the apps file.

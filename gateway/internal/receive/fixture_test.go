@@ -100,6 +100,12 @@ func (j *fakeJournal) Wait(_ journal.Ticket, level journal.Level) error {
 	return j.waitErr
 }
 
+// Notify tells w what Wait returns, when it does.
+func (j *fakeJournal) Notify(t journal.Ticket, w *journal.Waiter) bool {
+	go func() { w.Tell(j.Wait(t, journal.Disk)) }()
+	return true
+}
+
 // entries returns what was appended so far.
 func (j *fakeJournal) entries(t *testing.T) []entry.Entry {
 	t.Helper()

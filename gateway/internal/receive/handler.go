@@ -48,15 +48,21 @@ func (r *Receiver) release(q *request) {
 }
 
 // Handler takes one request and answers it. It is the server's handler, for any number of
-// goroutines. It returns when the answer is decided: at ack level disk or broker it waits
-// for the journal, which bounds the waiting.
+// goroutines. It returns when the answer is decided, or, at ack level disk, is held by the
+// connection until it is, see held.go; elsewhere at disk and broker it waits for the journal,
+// which bounds the waiting.
 func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
 	q.now = r.now(ctx)
+	if c, ok := ctx.Conn().(*conn); ok {
+		c.settle()
+	}
 	result := r.serve(ctx, q)
-	r.count(ctx, q, result)
+	if result != outcomeHeld {
+		r.count(ctx, q, result)
+	}
 	switch result {
-	case outcomeAccepted, outcomeDropped:
+	case outcomeAccepted, outcomeDropped, outcomeHeld:
 		answer(ctx, q.decision.Answer)
 	default:
 		answerRefusal(ctx, refusal(result), q.retry)
@@ -89,7 +95,7 @@ func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
 	if f := r.limit(q); f != notRefused {
 		return outcome(f)
 	}
-	return outcome(r.keep(q))
+	return r.keep(ctx, q)
 }
 
 // parse makes a callback of the request: views only.
@@ -178,30 +184,40 @@ func (r *Receiver) limit(q *request) refusal {
 	return notRefused
 }
 
-// keep appends the callback and waits for its ack level.
-func (r *Receiver) keep(q *request) refusal {
+// keep appends the callback, and waits for its ack level or has the answer held until then.
+func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 	d := q.decision
 	q.topic = d.Topic
 	if r.topicFull != nil && r.topicFull(d.Topic) {
-		return refusedParkedFull
+		return outcome(refusedParkedFull)
 	}
 	if !r.inFlight.enter(d.Reserve) {
-		return refusedBusy
+		return outcome(refusedBusy)
 	}
-	defer r.inFlight.leave()
 	ticket, err := r.journal.Append(d.Reserve, q.fill)
 	if err != nil {
-		return r.notTaken(err)
+		r.inFlight.leave()
+		return outcome(r.notTaken(err))
+	}
+	if c := r.holder(ctx, d); c != nil {
+		c.hold(ticket, q)
+		return outcomeHeld
 	}
 	err = r.journal.Wait(ticket, d.Ack)
+	r.inFlight.leave()
 	r.metrics.answered(d, r.since(q.now))
+	return outcome(unconfirmedBy(err))
+}
+
+// unconfirmedBy is the refusal for an error of Wait. Whatever went wrong, the entry is in the
+// journal's hands and may come.
+func unconfirmedBy(err error) refusal {
 	switch {
 	case err == nil:
 		return notRefused
 	case errors.Is(err, journal.ErrParked):
 		return unconfirmedParked
 	default:
-		// Whatever went wrong, the entry is in the journal's hands and may come.
 		return unconfirmed
 	}
 }
@@ -230,12 +246,10 @@ func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
 	if l == nil {
 		l = r.ledgerOf(q)
 	}
-	l.outcomes[result].Add(1)
-	if result == outcomeAccepted || result == outcomeDropped {
-		l.last.Store(q.now.UnixMilli())
-		return
+	l.note(result, q.now)
+	if result != outcomeAccepted && result != outcomeDropped {
+		l.refuse(refusal(result), q.now, q.query.appID, addressOf(ctx.RemoteAddr()), q.query.command)
 	}
-	l.refuse(refusal(result), q.now, q.query.appID, sourceOf(ctx), q.query.command)
 }
 
 // warnBlocking says once per blocking command that our OK approves what it asks about.
@@ -256,9 +270,9 @@ func (r *Receiver) ledgerOf(q *request) *ledger {
 	return &r.accounts.nobody
 }
 
-// sourceOf returns the address that the connection came from.
-func sourceOf(ctx *fasthttp.RequestCtx) netip.Addr {
-	if addr, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
+// addressOf returns the address of a peer, without its port.
+func addressOf(peer net.Addr) netip.Addr {
+	if addr, ok := peer.(*net.TCPAddr); ok {
 		return addr.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}

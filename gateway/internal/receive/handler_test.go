@@ -29,6 +29,8 @@ func (s *sink) Append(_ bool, fill func([]byte) []byte) (journal.Ticket, error) 
 
 func (s *sink) Wait(journal.Ticket, journal.Level) error { return nil }
 
+func (s *sink) Notify(journal.Ticket, *journal.Waiter) bool { return false }
+
 // newContext returns a request as fasthttp hands it over.
 func newContext(raw string) *fasthttp.RequestCtx {
 	method, rest, _ := strings.Cut(raw, " ")

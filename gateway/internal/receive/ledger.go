@@ -16,6 +16,9 @@ const (
 	outcomeAccepted = outcome(notRefused)
 	outcomeDropped  = outcome(numRefusals)
 	numOutcomes     = int(numRefusals) + 1
+
+	// outcomeHeld is none yet: it is counted when the journal has told.
+	outcomeHeld = outcome(numOutcomes)
 )
 
 // labels returns result and reason of tidegate_gateway_callbacks_total.
@@ -25,6 +28,8 @@ func (o outcome) labels() (string, string) {
 		return string(resultAccepted), reasonNone
 	case outcomeDropped:
 		return string(resultDropped), reasonNone
+	case outcomeHeld:
+		panic("BUG: a held answer is counted when it was decided")
 	}
 	r := &refusals[o]
 	return string(r.result), r.reason
@@ -66,6 +71,14 @@ type refusedCallback struct {
 	source  netip.Addr
 	size    uint8
 	command [maxCommand]byte // the first size bytes; empty where it could not be read
+}
+
+// note counts an outcome, and remembers when the last callback was let through.
+func (l *ledger) note(result outcome, now time.Time) {
+	l.outcomes[result].Add(1)
+	if result == outcomeAccepted || result == outcomeDropped {
+		l.last.Store(now.UnixMilli())
+	}
 }
 
 // refuse notes a refusal. Under a flood a few are left out of the list, but not of the

@@ -30,6 +30,7 @@ const (
 type appender interface {
 	Append(reserve bool, fill func(dst []byte) []byte) (journal.Ticket, error)
 	Wait(t journal.Ticket, level journal.Level) error
+	Notify(t journal.Ticket, w *journal.Waiter) bool
 }
 
 // Options are what New needs. Journal, Apps and Routes must be given; the zero value of

@@ -140,7 +140,9 @@ func (r *Receiver) Shutdown(ctx context.Context) error {
 		}
 		select {
 		case <-l.conns.leave(time.Now().Add(lastWord)):
-		case <-ctx.Done(): // which fasthttp says
+		case <-ctx.Done():
+			// Not fasthttp: what it would close waits for the answers that it holds.
+			return fmt.Errorf("answer %d callbacks in flight: %w", r.inFlight.now.Load(), ctx.Err())
 		}
 	}
 	if err := r.server.ShutdownWithContext(ctx); err != nil {

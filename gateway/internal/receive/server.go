@@ -71,7 +71,7 @@ func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	r.metrics.outcomes[f].Inc()
 	nobody := &r.accounts.nobody
 	nobody.outcomes[f].Add(1)
-	nobody.refuse(f, r.now(ctx), 0, sourceOf(ctx), nil)
+	nobody.refuse(f, r.now(ctx), 0, addressOf(ctx.RemoteAddr()), nil)
 	answerRefusal(ctx, f, 0)
 }
 
@@ -125,7 +125,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		switch {
 		case err == nil && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
-			return l.conns.add(c), nil
+			one := l.conns.add(c)
+			one.prepare(l.receiver)
+			return one, nil
 		case err == nil:
 			l.refuse(c)
 		case !passing(err):

@@ -1,0 +1,207 @@
+package receive
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/tidegate/tidegate/gateway/internal/journal"
+)
+
+// Held answers. At ack level disk the answer has to wait for the batch. Waiting in the handler
+// costs a goroutine switch for each callback, a third of what fasthttp needs for everything
+// else. So the handler decides on 200 at once, fasthttp writes that to the connection as
+// always, and the connection holds it: nothing leaves before the journal says that the entry
+// is durable, and then one goroutine sends the answers of the whole batch. The connection's
+// own goroutine waits for the next request meanwhile, which it would have done anyway.
+//
+//	handler      Append, hold: takes the turn; the next bytes that are written are the answer
+//	fasthttp     conn.Write: keeps the bytes, journal.Notify
+//	             conn.Read: the next request
+//	journal      sync, Tell: the bytes, or not_confirmed in their place; gives the turn back
+//
+// The turn is the order of answers on a connection. Whoever writes to the connection, holds an
+// answer or closes it needs it first, so the answer to a request that came without waiting for
+// the one before, and the end of the connection, wait for the held answer.
+//
+// An answer is held where nobody can tell the difference: on a TCP connection without TLS that
+// stays open for further requests, HTTP/1.1, an answer that is written in one piece. Everywhere
+// else the handler waits. A pipelined request finds the answer before it still in fasthttp's
+// buffer, not yet held by the connection: then the handler waits for both.
+
+// maxHeldBytes bounds the body of an answer that may be held, so that fasthttp writes it and
+// its header in one piece; its buffer has 4 KiB.
+const maxHeldBytes = 2 << 10
+
+// held is a connection's answer that waits for the journal.
+type held struct {
+	turn sync.Mutex // see above; tell unlocks what hold has locked
+
+	// Owned by the connection's goroutine.
+	due    bool // hold was called, and what fasthttp writes next is the answer
+	broken bool // an answer in fasthttp's buffer must not leave
+
+	// Owned by who has the turn.
+	ticket   journal.Ticket
+	waiter   journal.Waiter
+	decision *decision
+	ledger   *ledger
+	now      time.Time // of the request
+	app      int64
+	command  []byte // a copy
+	text     []byte // the answer as fasthttp wrote it: a copy
+
+	raw  syscall.RawConn // nil: no answer can be held here
+	rest []byte          // what try has still to send
+	try  func(fd uintptr) bool
+}
+
+// prepare makes the connection ready to hold answers, where it can.
+func (c *conn) prepare(r *Receiver) {
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return
+	}
+	c.receiver, c.held.raw = r, raw
+	c.held.waiter.Tell = c.tell
+	c.held.try = func(fd uintptr) bool {
+		n, err := syscall.Write(int(fd), c.held.rest)
+		if err == nil {
+			c.held.rest = c.held.rest[n:]
+		}
+		return true // whatever is left is for a goroutine that may wait
+	}
+}
+
+// holder returns the connection that can hold the answer to ctx, or nil.
+func (r *Receiver) holder(ctx *fasthttp.RequestCtx, d *decision) *conn {
+	c, ok := ctx.Conn().(*conn)
+	if !ok || c.held.raw == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || r.leaving.Load() ||
+		!ctx.Request.Header.IsHTTP11() || ctx.Request.Header.ConnectionClose() {
+		return nil
+	}
+	return c
+}
+
+// hold has what is written next wait for t. Called by the handler, after settle. It blocks
+// while the answer before is held, for a client that did not wait for it.
+func (c *conn) hold(t journal.Ticket, q *request) {
+	h := &c.held
+	h.turn.Lock()
+	h.ticket, h.decision, h.ledger, h.now, h.app = t, q.decision, q.account.ledger, q.now, q.query.appID
+	h.command = append(h.command[:0], q.query.command...)
+	h.due = true
+}
+
+// settle waits for an answer that was decided and has not been written, because another request
+// lies behind it in the same buffer. It is not held any more then; where it would have been the
+// wrong one, the connection ends without it.
+func (c *conn) settle() {
+	h := &c.held
+	if !h.due {
+		return
+	}
+	h.due = false
+	defer h.turn.Unlock()
+	if c.note(c.receiver.journal.Wait(h.ticket, journal.Disk)) != notRefused {
+		h.broken = true
+	}
+}
+
+// Write sends an answer, or holds it until the journal has told. p stays the caller's.
+func (c *conn) Write(p []byte) (int, error) {
+	h := &c.held
+	if h.broken {
+		return 0, net.ErrClosed
+	}
+	if !h.due {
+		h.turn.Lock()
+		defer h.turn.Unlock()
+		return c.Conn.Write(p)
+	}
+	h.due = false
+	h.text = append(h.text[:0], p...)
+	if !c.receiver.journal.Notify(h.ticket, &h.waiter) {
+		c.tell(c.receiver.journal.Wait(h.ticket, journal.Disk)) // decided already
+	}
+	return len(p), nil
+}
+
+// tell sends the held answer, or not_confirmed in its place, and gives the turn back. It does
+// not block: what the client does not take at once is left to a goroutine of its own.
+func (c *conn) tell(err error) {
+	h := &c.held
+	f := c.note(err)
+	h.rest = h.text
+	if leaving := c.receiver.leaving.Load(); f != notRefused || leaving {
+		h.rest = c.receiver.compose(h.decision, f, leaving)
+	}
+	if err := h.raw.Write(h.try); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		h.rest = nil // the connection was closed
+	}
+	if len(h.rest) > 0 {
+		go c.sendRest()
+		return
+	}
+	h.turn.Unlock()
+}
+
+// sendRest sends what is left of an answer to a client that is slow to take it, and ends the
+// connection where it does not take it in time: nothing may come behind half an answer. The
+// connection's goroutine waits for it in Write or Close, and Shutdown for that.
+func (c *conn) sendRest() {
+	defer c.held.turn.Unlock()
+	err := c.SetWriteDeadline(time.Now().Add(c.receiver.server.WriteTimeout))
+	if err == nil {
+		_, err = c.Conn.Write(c.held.rest)
+	}
+	if err != nil {
+		_ = c.Conn.Close() // which its goroutine finds in Read
+	}
+}
+
+// note counts the held callback by what Wait would have returned, and ends its being in flight.
+func (c *conn) note(err error) refusal {
+	h, r := &c.held, c.receiver
+	f := unconfirmedBy(err)
+	r.metrics.answered(h.decision, r.since(h.now))
+	r.inFlight.leave()
+	r.metrics.outcomes[f].Inc()
+	h.ledger.note(outcome(f), h.now)
+	if f != notRefused {
+		h.ledger.refuse(f, h.now, h.app, addressOf(c.RemoteAddr()), h.command)
+	}
+	return f
+}
+
+// compose is an answer from status line to body, for where fasthttp has written another one or
+// cannot know that the connection is to be closed by the client.
+func (r *Receiver) compose(d *decision, f refusal, leaving bool) []byte {
+	var ctx fasthttp.RequestCtx
+	ctx.Response.Header.SetNoDefaultContentType(true)
+	if f == notRefused {
+		answer(&ctx, d.Answer)
+	} else {
+		answerRefusal(&ctx, f, 0)
+	}
+	if leaving {
+		ctx.SetConnectionClose()
+	}
+	var text bytes.Buffer
+	w := bufio.NewWriter(&text)
+	if ctx.Response.Write(w) != nil || w.Flush() != nil {
+		panic("BUG: an answer cannot be written to memory")
+	}
+	return text.Bytes()
+}
