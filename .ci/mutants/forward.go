@@ -118,7 +118,7 @@ var forwardMutants = []mutant{
 // receiveMutants are of the answers to the vendor.
 var receiveMutants = []mutant{
 	{
-		name: "200-before-the-wait-is-over", promise: "receive", pkg: receivePkg, test: "TestAnswers/not confirmed",
+		name: "200-before-the-wait-is-over", promise: "receive", pkg: receivePkg, test: "TestHeldForNobody",
 		edits: []edit{{
 			"gateway/internal/receive/handler.go",
 			`	err = r.journal.Wait(ticket, d.Ack)
@@ -139,9 +139,9 @@ var receiveMutants = []mutant{
 		name: "200-although-nothing-was-taken", promise: "receive", pkg: receivePkg, test: "TestAnswers/journal full",
 		edits: []edit{{
 			"gateway/internal/receive/handler.go",
-			`		return r.notTaken(err)
+			`		return outcome(r.notTaken(err))
 `,
-			`		return notRefused
+			`		return outcomeAccepted
 `,
 		}},
 	},
@@ -169,6 +169,25 @@ var receiveMutants = []mutant{
 			"gateway/internal/receive/authenticate.go",
 			`for i := range app.Tokens {`,
 			`for i := range app.Tokens[:1] {`,
+		}},
+	},
+	{
+		name: "held-answer-leaves-at-once", promise: "J1", pkg: receivePkg, test: "TestHeldAnswer",
+		edits: []edit{{
+			"gateway/internal/receive/held.go",
+			`h.text = append(h.text[:0], p...)
+`,
+			`h.text = h.text[:0]
+	_, _ = c.Conn.Write(p)
+`,
+		}},
+	},
+	{
+		name: "held-200-stays-200", promise: "J1", pkg: receivePkg, test: "TestHeldAnswerNotConfirmed",
+		edits: []edit{{
+			"gateway/internal/receive/held.go",
+			`f != notRefused || leaving {`,
+			`leaving {`,
 		}},
 	},
 	{

@@ -36,6 +36,14 @@ var journalMutants = []mutant{
 		}},
 	},
 	{
+		name: "late-is-told-as-durable", promise: "J1", pkg: journalPkg, test: "TestNotify",
+		edits: []edit{{
+			"gateway/internal/journal/append.go",
+			`if state != roundDurable {`,
+			`if state == roundOpen {`,
+		}},
+	},
+	{
 		name: "no-directory-sync", promise: "J1", pkg: journalPkg, test: "TestWaitFollowsSyncs",
 		edits: []edit{{
 			"gateway/internal/journal/segment.go",

@@ -38,7 +38,7 @@ func (c *client) silent() {
 		c.t.Fatal(err)
 	}
 	if _, err := c.r.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.t.Errorf("something came before the journal told (%v)", err)
+		c.t.Fatalf("something came before the journal told (%v)", err)
 	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		c.t.Fatal(err)
