@@ -54,10 +54,18 @@ func (l *line) pop() {
 	close(w.done)
 }
 
-// refuse sends away who came before a moment.
-func (l *line) refuse(before time.Time, err error) {
-	for l.head != nil && l.head.since.Before(before) {
+// refuse sends all away.
+func (l *line) refuse(err error) {
+	for l.head != nil {
 		l.head.err = err
+		l.pop()
+	}
+}
+
+// expire sends away who has waited since before overdue.
+func (l *line) expire(overdue time.Time) {
+	for l.head != nil && l.head.since.Before(overdue) {
+		l.head.err = ErrBusy
 		l.pop()
 	}
 }
@@ -106,10 +114,10 @@ func (j *Journal) takeQueued() {
 	now := j.now().UnixMilli()
 	for _, reserve := range []bool{true, false} {
 		l := j.queue.line(reserve)
-		l.refuse(overdue, ErrBusy)
+		l.expire(overdue)
 		for l.head != nil {
 			if j.placeQueued(l.head, reserve, now); errors.Is(l.head.err, ErrBusy) {
-				break // it stays for the next batch
+				break // it stays for the next batch, and so do those behind it
 			}
 			l.pop()
 		}
@@ -134,15 +142,15 @@ func (j *Journal) refuseQueued() {
 	}
 	for _, reserve := range []bool{true, false} {
 		if err := j.admit(j.cur, reserve); err != nil && !errors.Is(err, ErrBusy) {
-			j.queue.line(reserve).refuse(time.Now().Add(time.Hour), err)
+			j.queue.line(reserve).refuse(err)
 		}
 	}
 }
 
-// expireQueued sends away who has waited since before overdue.
+// expireQueued is expire of both lines.
 func (j *Journal) expireQueued(overdue time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.queue.reserve.refuse(overdue, ErrBusy)
-	j.queue.others.refuse(overdue, ErrBusy)
+	j.queue.reserve.expire(overdue)
+	j.queue.others.expire(overdue)
 }
