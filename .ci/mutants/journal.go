@@ -200,7 +200,7 @@ var journalMutants = []mutant{
 		}},
 	},
 	{
-		name: "a-deadline-for-room-and-one-for-the-sync", promise: "journal", pkg: journalPkg, test: "TestRoomAndSyncHaveOneDeadline",
+		name: "deadlines-add-up", promise: "journal", pkg: journalPkg, test: "TestRoomAndSyncHaveOneDeadline",
 		edits: []edit{{
 			"gateway/internal/journal/append.go",
 			`e.born, e.elder = since, r.elder`,
