@@ -12,8 +12,8 @@ import (
 const idleProof = 100 * time.Millisecond
 
 // A batch for whose sync nobody waits is left to fill, so that at Memory a sync is shared by
-// many: until lingerTime after its first entry or until it has lingerBytes, a good part of
-// what a write of the device costs no more than a small one.
+// many: until lingerTime after its first entry, or until it has lingerBytes, or a quarter of
+// the largest batch where that is less.
 const (
 	lingerTime  = 5 * time.Millisecond
 	lingerBytes = 256 << 10
