@@ -56,7 +56,7 @@ type settings struct {
 	ParkedMaxBytes  size          `name:"parked-max-bytes" placeholder:"BYTES" default:"1GiB" help:"Most that callbacks may take that are parked because their topic refuses them. Then callbacks of that topic are answered 503."`
 
 	Ack               journal.Level `name:"ack" placeholder:"LEVEL" default:"disk" help:"What a 200 waits for where a route does not say: memory, disk or broker."`
-	AckDeadline       time.Duration `name:"ack-deadline" placeholder:"DURATION" default:"1.5s" help:"How long an answer waits for its level before it is 503 not confirmed. The vendor waits 2s."`
+	AckDeadline       time.Duration `name:"ack-deadline" placeholder:"DURATION" default:"1.5s" help:"How long an answer waits before it is 503: for room in the journal, then it was not taken, and for its level, then it is not confirmed; both together. The vendor waits 2s."`
 	RequestTimeWindow time.Duration `name:"request-time-window" placeholder:"DURATION" default:"300s" help:"How far RequestTime of a signed callback may be from this machine's clock, both ways."`
 	MaxBodyBytes      size          `name:"max-body-bytes" placeholder:"BYTES" default:"262144" help:"Largest body of a callback; larger ones are answered 413. At most 1900KiB."`
 

@@ -171,8 +171,8 @@ var journalMutants = []mutant{
 		name: "close-does-not-drain", promise: "J14", pkg: journalPkg, test: "TestClose/drains",
 		edits: []edit{{
 			"gateway/internal/journal/commit.go",
-			"		b, closed := j.swap()\n",
-			"		b, closed := j.swap()\n		if closed {\n			return\n		}\n",
+			"		b, linger, closed := j.swap()\n",
+			"		b, linger, closed := j.swap()\n		if closed {\n			return\n		}\n",
 		}},
 	},
 	{
@@ -189,6 +189,62 @@ var journalMutants = []mutant{
 			"gateway/internal/journal/commit.go",
 			"		if closed {\n			j.prove()\n",
 			"		if closed {\n",
+		}},
+	},
+	{
+		name: "others-before-alarms", promise: "journal", pkg: journalPkg, test: "TestAppendWaitsForRoom",
+		edits: []edit{{
+			"gateway/internal/journal/queue.go",
+			"		l := j.queue.line(reserve)\n",
+			"		l := j.queue.line(!reserve)\n",
+		}},
+	},
+	{
+		name: "wait-for-room-for-ever", promise: "journal", pkg: journalPkg, test: "TestLongStall",
+		edits: []edit{{
+			"gateway/internal/journal/append.go",
+			"		j.expireQueued(overdue)\n",
+			"",
+		}},
+	},
+	{
+		name: "deadlines-add-up", promise: "journal", pkg: journalPkg, test: "TestRoomAndSyncHaveOneDeadline",
+		edits: []edit{{
+			"gateway/internal/journal/append.go",
+			`e.born, e.elder = since, r.elder`,
+			`e.born, e.elder = time.Now(), r.elder`,
+		}},
+	},
+	{
+		name: "close-forgets-who-waits-for-room", promise: "journal", pkg: journalPkg, test: "TestQueueIsSentAway/closed",
+		edits: []edit{{
+			"gateway/internal/journal/journal.go",
+			"	j.refuseQueued()\n",
+			"",
+		}},
+	},
+	{
+		name: "full-forgets-who-waits-for-room", promise: "journal", pkg: journalPkg, test: "TestQueueIsSentAway/no budget",
+		edits: []edit{{
+			"gateway/internal/journal/commit.go",
+			"	j.refuseQueued()\n",
+			"",
+		}},
+	},
+	{
+		name: "linger-while-somebody-waits", promise: "journal", pkg: journalPkg, test: "TestBatchFillsWhileNobodyWaits/who waits for the disk",
+		edits: []edit{{
+			"gateway/internal/journal/commit.go",
+			`b.round.wanted.Load() || `,
+			"",
+		}},
+	},
+	{
+		name: "sync-for-nobody", promise: "journal", pkg: journalPkg, test: "TestSyncsWhileNobodyWaits",
+		edits: []edit{{
+			"gateway/internal/journal/commit.go",
+			`return max(0, lingerTime-time.Since(b.round.born))`,
+			`return 0`,
 		}},
 	},
 	{

@@ -122,10 +122,10 @@ func (f *Forwarder) parkEntry(l *lane, o *offered) reply {
 // reserve: from the moment that only the reserve is left, receive refuses the topic.
 func (f *Forwarder) appendParked(s *stash, env envelope, payload []byte) (journal.LSN, reply) {
 	fill := func(dst []byte) []byte { return env.append(dst, payload) }
-	ticket, err := f.parked.Append(false, fill)
+	ticket, err := f.parked.TryAppend(false, fill)
 	if errors.Is(err, journal.ErrFull) && !errors.Is(err, journal.ErrBusy) {
 		f.setParkedFull(true)
-		ticket, err = f.parked.Append(true, fill)
+		ticket, err = f.parked.TryAppend(true, fill)
 	}
 	switch {
 	case errors.Is(err, journal.ErrBusy):

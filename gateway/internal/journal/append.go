@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -20,13 +21,20 @@ type batch struct {
 
 func newBatch(size int64) *batch { return &batch{buf: make([]byte, size), end: batchHeaderLen} }
 
-// round is what the waiters of one batch share: one channel, one deadline.
+// round is what the waiters of one batch share: one channel, one deadline. Those who had
+// waited for room have rounds of their own, as their time began before the batch's.
 type round struct {
-	done  chan struct{} // closed when state leaves roundOpen
-	state atomic.Uint32
-	born  time.Time // when the first entry came; written before any waiter can have it
-	told  waiters   // those of Notify
+	done   chan struct{} // closed when state leaves roundOpen
+	state  atomic.Uint32
+	wanted atomic.Bool // somebody waits for the sync, or need not ask for it any more
+	born   time.Time   // when the first entry came; written before any waiter can have it
+	elder  *round      // of the same batch, of those who had waited; nil: no more; fixed before the batch fills
+	told   waiters     // those of Notify
+	warned bool        // that waiters were released; owned by the watchdog
 }
+
+// deadlineParts is how exactly deadlines are kept: to a sixteenth.
+const deadlineParts = 16
 
 const (
 	roundOpen uint32 = iota
@@ -36,6 +44,26 @@ const (
 
 func newRound(telling *sync.WaitGroup) *round {
 	return &round{done: make(chan struct{}), told: waiters{telling: telling}}
+}
+
+// elderOf is the round of who has waited since then: one for all whose times are within
+// part of each other.
+func (r *round) elderOf(since time.Time, part time.Duration) *round {
+	if e := r.elder; e != nil && !since.Before(e.born) && since.Sub(e.born) < part {
+		return e
+	}
+	e := newRound(r.told.telling)
+	e.born, e.elder = since, r.elder
+	e.wanted.Store(true)
+	r.elder = e
+	return e
+}
+
+// resolveAll wakes the waiters of the whole batch.
+func (r *round) resolveAll(state uint32) {
+	for ; r != nil; r = r.elder {
+		r.resolve(state)
+	}
 }
 
 // resolve wakes the waiters; only the first call counts.
@@ -92,32 +120,48 @@ func (r *room) take(size int64) {
 
 // Append adds one entry to the batch that is being filled. On return the entry has its
 // LSN and its place in the order, and is in memory only: Wait says when it is durable.
-// It may be called from any number of goroutines, does not block on the device, and
-// allocates nothing.
+// It may be called from any number of goroutines, and allocates nothing unless it waits.
+//
+// When the batch has no room, because the device is slower than the appenders, it waits for
+// the next one, for at most Options.AckDeadline, to a sixteenth; Wait's deadline then runs
+// from the beginning of that. Who waits gets a place in the order in which they came, but
+// reserve first.
 //
 // fill appends the payload to dst, which is empty and has room for Options.MaxPayload
 // bytes, and returns the result; it runs inside the critical section, must not keep dst,
-// call the journal or fail. A payload may be empty. reserve lets the entry use the last
+// call the journal or fail. The committer may be who runs it. A payload may be empty. reserve lets the entry use the last
 // tenth of the budget and of the batch.
 //
 // Errors, after each of which nothing was taken: ErrFull (503, Retry-After; errors.Is
 // also finds ErrBusy in some), ErrTooLarge (413), ErrClosed (503).
 func (j *Journal) Append(reserve bool, fill func(dst []byte) []byte) (Ticket, error) {
-	now := j.now().UnixMilli()
-	t, first, err := j.append(reserve, now, fill)
-	if first {
-		select {
-		case j.wake <- struct{}{}:
-		default: // the committer was told already
-		}
+	t, err := j.TryAppend(reserve, fill)
+	if errors.Is(err, ErrBusy) {
+		return j.await(reserve, fill)
 	}
 	return t, err
 }
 
-// append is the critical section; first is true when the batch was empty before.
-func (j *Journal) append(reserve bool, now int64, fill func(dst []byte) []byte) (t Ticket, first bool, err error) {
+// TryAppend is Append without waiting: ErrBusy at once when the batch has no room.
+func (j *Journal) TryAppend(reserve bool, fill func(dst []byte) []byte) (Ticket, error) {
+	now := j.now().UnixMilli()
+	t, tell, err := j.append(reserve, now, fill)
+	if tell {
+		kick(j.wake)
+	}
+	return t, err
+}
+
+// append is the critical section.
+func (j *Journal) append(reserve bool, now int64, fill func(dst []byte) []byte) (t Ticket, tell bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock() // deferred: a panic in fill must not stop all other appenders
+	return j.place(reserve, now, fill)
+}
+
+// place puts an entry into the batch. tell: the committer is to know, as the batch is no
+// longer empty, or has filled enough. Called with mu held.
+func (j *Journal) place(reserve bool, now int64, fill func(dst []byte) []byte) (t Ticket, tell bool, err error) {
 	b := j.cur
 	if err := j.admit(b, reserve); err != nil {
 		return t, false, err
@@ -138,13 +182,14 @@ func (j *Journal) append(reserve bool, now int64, fill func(dst []byte) []byte) 
 	clear(b.buf[to:end])
 	putEntryHeader(b.buf[b.end:], len(payload), b.count, now)
 	if b.count == 0 {
-		b.round.born, b.oldest, first = time.Now(), now, true
+		b.round.born, b.oldest, tell = time.Now(), now, true
 	}
 	t = Ticket{LSN: b.first + LSN(b.count), round: b.round}
+	tell = tell || b.end < j.fillBytes && end >= j.fillBytes
 	b.end = end
 	b.count++
 	j.appended.Store(uint64(t.LSN))
-	return t, first, nil
+	return t, tell, nil
 }
 
 // admits reports whether the batch takes one more entry. As of the budget, its last tenth is for
@@ -177,7 +222,7 @@ func (j *Journal) admit(b *batch, reserve bool) error {
 // Wait returns when the ticket's entry reached the level. nil: it did. At Disk that
 // means it survives a power loss (J1); at Broker that Settle said it was delivered; at
 // Memory it returns at once. ErrNotConfirmed: not by the deadline, which runs from the
-// first entry of its batch, or not before Close. ErrParked: at Broker, kept aside.
+// first entry of its batch, or from when Append began to wait, or not before Close. ErrParked: at Broker, kept aside.
 // Any goroutine may wait, also several for one ticket; an entry that is synced already
 // costs one atomic load.
 func (j *Journal) Wait(t Ticket, level Level) error {
@@ -185,11 +230,13 @@ func (j *Journal) Wait(t Ticket, level Level) error {
 		return nil
 	}
 	if level == Broker {
+		j.want(t.round)
 		return j.settlements.wait(t)
 	}
 	if uint64(t.LSN) <= j.synced.Load() {
 		return nil
 	}
+	j.want(t.round)
 	<-t.round.done
 	if t.round.state.Load() == roundDurable || uint64(t.LSN) <= j.synced.Load() {
 		return nil
@@ -197,10 +244,18 @@ func (j *Journal) Wait(t Ticket, level Level) error {
 	return ErrNotConfirmed
 }
 
-// watch sends the waiters of a batch away at its deadline. One goroutine, one ticker:
-// deadlines are kept to a sixteenth.
+// want says that somebody waits for the sync of a round: the committer leaves its batch no
+// more time to fill. Delivery waits for the sync too, so Broker wants it as Disk does.
+func (j *Journal) want(r *round) {
+	if r != nil && !r.wanted.Load() && r.wanted.CompareAndSwap(false, true) {
+		kick(j.wake)
+	}
+}
+
+// watch sends the waiters of a batch away at its deadline, and who waits for room at theirs.
+// One goroutine, one ticker: deadlines are kept to a sixteenth.
 func (j *Journal) watch() {
-	tick := time.NewTicker(max(j.opt.AckDeadline/16, time.Millisecond))
+	tick := time.NewTicker(max(j.opt.AckDeadline/deadlineParts, time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
@@ -218,12 +273,19 @@ func (j *Journal) watch() {
 		if r := j.flying.Load(); r != nil {
 			j.expire(r, overdue)
 		}
+		j.expireQueued(overdue)
 		j.settlements.expire(overdue)
 	}
 }
 
+// expire releases the waiters of a batch whose time is over, and says so once.
 func (j *Journal) expire(r *round, overdue time.Time) {
-	if r.born.Before(overdue) && r.resolve(roundLate) {
+	late := false
+	for e := r; e != nil; e = e.elder {
+		late = e.born.Before(overdue) && e.resolve(roundLate) || late
+	}
+	if late && !r.warned {
+		r.warned = true
 		j.metrics.late.Inc()
 		j.log.Warn("batch not durable by the deadline, its waiters were released",
 			zapDuration("deadline", j.opt.AckDeadline), zapLSN("synced", LSN(j.synced.Load())), zapLSN("appended", LSN(j.appended.Load())))

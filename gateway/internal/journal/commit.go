@@ -11,6 +11,14 @@ import (
 // idleProof is how long after the last batch its proof is written.
 const idleProof = 100 * time.Millisecond
 
+// A batch for whose sync nobody waits is left to fill, so that at Memory a sync is shared by
+// many: until lingerTime after its first entry, or until it has lingerBytes, or a quarter of
+// the largest batch where that is less.
+const (
+	lingerTime  = 5 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
 // retry delays of a batch that cannot be written.
 const (
 	firstRetry = 5 * time.Millisecond
@@ -21,10 +29,10 @@ const (
 // writes and syncs it while the next one fills, publishes, and so on. It ends when the
 // journal is closed and nothing is left, or when Close gives up on a device.
 func (j *Journal) commitLoop() {
-	idle := time.NewTimer(idleProof)
-	defer idle.Stop()
+	timer := time.NewTimer(idleProof)
+	defer timer.Stop()
 	for {
-		b, closed := j.swap()
+		b, linger, closed := j.swap()
 		if b != nil {
 			if !j.commit(b) {
 				return
@@ -38,26 +46,44 @@ func (j *Journal) commitLoop() {
 			j.prove()
 			return
 		}
-		var proof <-chan time.Time
-		if j.unproven {
-			idle.Reset(idleProof)
-			proof = idle.C
+		var due <-chan time.Time
+		switch {
+		case linger > 0:
+			timer.Reset(linger)
+			due = timer.C
+		case j.unproven:
+			timer.Reset(idleProof)
+			due = timer.C
 		}
 		select {
 		case <-j.wake:
-		case <-proof:
-			j.prove()
+		case <-due:
+			if linger == 0 {
+				j.prove()
+			}
 		}
 	}
 }
 
-// swap takes the batch that was filled and puts the other one in its place; nil when it
-// is empty.
-func (j *Journal) swap() (b *batch, closed bool) {
+// linger is how long a batch may still fill before it is written; 0: it is to be written
+// now, since somebody waits for that or it has been long enough. Called with mu held.
+func (j *Journal) linger(b *batch) time.Duration {
+	if j.closed || b.end >= j.fillBytes || b.round.wanted.Load() || !j.queue.empty() {
+		return 0
+	}
+	return max(0, lingerTime-time.Since(b.round.born))
+}
+
+// swap takes the batch that was filled and puts the other one in its place, filled from the
+// queue; nil when it is empty or, with linger, is left to fill.
+func (j *Journal) swap() (b *batch, linger time.Duration, closed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.cur.count == 0 {
-		return nil, j.closed
+		return nil, 0, j.closed
+	}
+	if linger = j.linger(j.cur); linger > 0 {
+		return nil, linger, false
 	}
 	b, j.cur = j.cur, j.idle
 	j.idle = nil
@@ -66,8 +92,10 @@ func (j *Journal) swap() (b *batch, closed bool) {
 	j.cur.round = newRound(&j.telling)
 	j.inflight = roundUp(int64(b.end))
 	j.room.take(j.inflight)
+	b.round.wanted.Store(true)
 	j.flying.Store(b.round)
-	return b, j.closed
+	j.takeQueued()
+	return b, 0, j.closed
 }
 
 // commit writes a batch until it is durable, into as many segments as it takes, and
@@ -81,7 +109,7 @@ func (j *Journal) commit(b *batch) bool {
 		}
 		j.fail(err, try > 0)
 		if try > 0 && !j.pause(&delay) {
-			b.round.resolve(roundLate)
+			b.round.resolveAll(roundLate)
 			j.flying.Store(nil)
 			return false
 		}
@@ -148,7 +176,7 @@ func (j *Journal) publish(b *batch) {
 	j.updateRoom()
 	j.segMu.Unlock()
 	j.synced.Store(uint64(last))
-	b.round.resolve(roundDurable)
+	b.round.resolveAll(roundDurable)
 	j.flying.Store(nil)
 	j.unproven = true
 	j.metrics.batchEntries.Observe(float64(b.count))
@@ -239,6 +267,7 @@ func (j *Journal) updateRoom() {
 		r.take(j.inflight)
 	}
 	j.room = r
+	j.refuseQueued()
 }
 
 // busyBytes is what segments take that cannot be freed yet: of the others, retention

@@ -121,8 +121,16 @@
 // Appenders copy into the current batch under one mutex. One committer takes the batch,
 // writes it with one write and one fdatasync, moves the synced watermark, and wakes the
 // waiters by closing the batch's channel; the next batch fills meanwhile. Two batches
-// exist: with one being written and one full, Append refuses; the last tenth of a batch, too,
-// is for reserve. A watchdog releases the waiters of a batch at its deadline.
+// exist: with one being written and one full, appenders queue. The committer fills the next
+// batch from the queue, reserve first, each class in order; the last tenth of a batch, too,
+// is for reserve. The queue holds nothing but its appenders' own requests. A watchdog
+// releases the waiters of a batch at its deadline, and refuses at theirs who is in the queue;
+// Close and a full journal refuse all of it at once.
+//
+// A batch is written as soon as the committer is free and somebody waits for its sync, at
+// Disk or Broker, or for room. While nobody does it is left to fill, for 5 ms or until it has
+// 256 KiB: a sync for a few entries each would cost CPU that no answer waits for. What that
+// adds to what can be lost is said at Memory; delivery follows the sync, and waits as long.
 //
 // Two more goroutines work behind them. The checkpointer writes checkpoints into its file,
 // which never grows; the keeper retires segments and makes spares, which waits for whatever

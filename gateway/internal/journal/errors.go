@@ -7,13 +7,14 @@ import (
 
 var (
 	// ErrFull is returned by Append when nothing was taken because the budget is used up,
-	// the device has no space or takes no writes, or both batches are full. The caller
+	// the device has no space or takes no writes, or there was no room in a batch. The caller
 	// answers 503 "not taken" with Retry-After. Appending resumes by itself.
 	ErrFull = errors.New("journal: full")
 
-	// ErrBusy is an ErrFull of the third kind: the device is slower than the appenders, and
-	// both batches are full, or have only the last tenth left, which is for reserve, or the
-	// waiters of the one being filled were sent away. It clears with the next sync.
+	// ErrBusy is an ErrFull of the third kind: the device is slower than the appenders. For as
+	// long as Append waits, both batches were full, or had only the last tenth left, which is
+	// for reserve, or the waiters of the one being filled were sent away. It clears with the
+	// next sync.
 	ErrBusy = fmt.Errorf("both batches are full: %w", ErrFull)
 
 	// ErrTooLarge is returned by Append when a payload is longer than Options.MaxPayload;

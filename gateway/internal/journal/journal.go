@@ -36,7 +36,10 @@ type Journal struct {
 	idle     *batch     // the other one; nil while it is being written
 	inflight int64      // padded bytes of the batch being written; 0: none
 	room     room
+	queue    queue
 	closed   bool
+
+	fillBytes int // of a batch for whose sync nobody waits: it is left to fill no longer
 
 	appended atomic.Uint64 // LSN of the last entry taken
 	synced   atomic.Uint64 // all entries up to here are durable
@@ -76,7 +79,7 @@ type Journal struct {
 	ballast     atomic.Bool // the file is there
 	restored    checkpoint  // as found by Open
 
-	wake           chan struct{} // capacity 1: the batch is no longer empty, or Close began
+	wake           chan struct{} // capacity 1: the batch is no longer empty, has filled, is waited for, or Close began
 	kick           chan struct{} // capacity 1: the keeper is needed now
 	kickCheckpoint chan struct{} // capacity 1: the checkpointer is needed now
 	spareReady     chan struct{} // capacity 1: a spare was made, or could not be
@@ -172,6 +175,7 @@ func (j *Journal) load(began time.Time, fresh bool) error {
 	v.fresh = fresh
 	j.cur, j.idle = newBatch(j.sizes.batch), newBatch(j.sizes.batch)
 	j.cur.round = newRound(&j.telling)
+	j.fillBytes = int(min(lingerBytes, j.sizes.batch/4))
 	j.ring = newRing(2 * j.sizes.batch)
 	j.opened = j.now()
 	if err := j.recoverDir(v); err != nil {
@@ -246,11 +250,9 @@ func (j *Journal) Close() error {
 func (j *Journal) close() error {
 	j.mu.Lock()
 	j.closed = true
+	j.refuseQueued()
 	j.mu.Unlock()
-	select {
-	case j.wake <- struct{}{}:
-	default:
-	}
+	kick(j.wake)
 	patience := time.AfterFunc(j.opt.AckDeadline, func() { close(j.giveUp) })
 	j.committer.Wait()
 	patience.Stop()
@@ -260,7 +262,7 @@ func (j *Journal) close() error {
 	j.others.Wait()
 	errs = append(errs, j.checkpoints.close(j))
 	j.settlements.close()
-	j.cur.round.resolve(roundLate)
+	j.cur.round.resolveAll(roundLate)
 	j.telling.Wait()
 	if a := j.active; a != nil && a.file != nil {
 		errs = append(errs, a.file.Close())

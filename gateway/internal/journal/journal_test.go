@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -47,6 +46,14 @@ func mustAppend(t testing.TB, j *Journal, s string) Ticket {
 	if err != nil {
 		t.Fatalf("Append %q: %v", s, err)
 	}
+	return tk
+}
+
+// mustStart appends, and says that somebody waits: the batch is not left to fill.
+func mustStart(t testing.TB, j *Journal, s string) Ticket {
+	t.Helper()
+	tk := mustAppend(t, j, s)
+	j.want(tk.round)
 	return tk
 }
 
@@ -155,20 +162,14 @@ func TestManyAppendersOneOrder(t *testing.T) {
 		wg.Go(func() {
 			last := LSN(0)
 			for i := range each {
-				for {
-					tk, err := j.Append(false, text(fmt.Sprintf("%d/%d", w, i)))
-					if errors.Is(err, ErrBusy) {
-						continue
-					}
-					if err != nil || tk.LSN <= last {
-						t.Errorf("append: LSN %d after %d, %v", tk.LSN, last, err)
-						return
-					}
-					last = tk.LSN
-					if err := j.Wait(tk, Disk); err != nil {
-						t.Errorf("wait: %v", err)
-					}
-					break
+				tk, err := j.Append(false, text(fmt.Sprintf("%d/%d", w, i)))
+				if err != nil || tk.LSN <= last {
+					t.Errorf("append: LSN %d after %d, %v", tk.LSN, last, err)
+					return
+				}
+				last = tk.LSN
+				if err := j.Wait(tk, Disk); err != nil {
+					t.Errorf("wait: %v", err)
 				}
 			}
 		})

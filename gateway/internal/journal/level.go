@@ -7,9 +7,12 @@ type Level uint8
 
 // The levels, from the weakest.
 const (
-	Memory Level = iota // appended; lost with the process
-	Disk                // synced; survives kill -9 and power loss
-	Broker              // delivered; survives the loss of this machine
+	// Memory is appended. Lost with the process, by kill -9 as by power loss, is what is not
+	// synced: what came in the last 5 ms and during one sync, as a batch for which nobody
+	// waits is left to fill that long; on a device that stalls up to two batches, 8 MiB.
+	Memory Level = iota
+	Disk         // synced; survives kill -9 and power loss
+	Broker       // delivered; survives the loss of this machine
 )
 
 var levelNames = [...]string{"memory", "disk", "broker"}

@@ -12,6 +12,7 @@ type metrics struct {
 	syncSeconds  prometheus.Histogram
 	batchEntries prometheus.Histogram
 	late         prometheus.Counter
+	delayed      prometheus.Counter
 	writeErrors  prometheus.Counter
 	corruptions  prometheus.Counter
 	all          []prometheus.Collector
@@ -31,6 +32,7 @@ func newMetrics(j *Journal) *metrics {
 			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
 		}),
 		late:        counter("late_batches_total", "Batches whose waiters were released at the deadline."),
+		delayed:     counter("delayed_appends_total", "Appends that waited for room in a batch, also those that were refused in the end."),
 		writeErrors: counter("write_errors_total", "Failed writes and syncs, each series of the same error once."),
 		corruptions: counter("corruptions_total", "Unreadable parts found."),
 	}
@@ -48,6 +50,7 @@ func newMetrics(j *Journal) *metrics {
 			}
 			return 0
 		}),
+		m.delayed,
 	}
 	j.keeper.rate.seconds.Store(math.Float64bits(math.Inf(1)))
 	return m

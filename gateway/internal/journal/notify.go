@@ -69,5 +69,9 @@ func oldestFirst(w *Waiter) (oldest *Waiter) {
 // not be told, and Wait does not block. It takes no lock and allocates nothing. Any goroutine
 // may call it, and one ticket may have several waiters.
 func (j *Journal) Notify(t Ticket, w *Waiter) bool {
-	return uint64(t.LSN) > j.synced.Load() && t.round.told.join(w)
+	if uint64(t.LSN) <= j.synced.Load() || !t.round.told.join(w) {
+		return false
+	}
+	j.want(t.round)
+	return true
 }

@@ -42,12 +42,15 @@ type Options struct {
 	// opens a stopped journal to read what was settled.
 	KeepSettled bool
 
-	AckDeadline time.Duration         // from a batch's first entry to ErrNotConfirmed; 0: 1.5 s
-	MaxPayload  int                   // bytes of one entry's payload; 0: 512 KiB, at most 2 MiB
-	FS          FS                    // nil: the real one
-	Log         *zap.Logger           // nil: none
-	Metrics     prometheus.Registerer // nil: none
-	Now         func() time.Time      // clock of entry times and retention; nil: time.Now
+	// AckDeadline is from a batch's first entry, or from when Append began to wait for room,
+	// to ErrNotConfirmed; and how long Append waits for room before ErrBusy. 0: 1.5 s.
+	AckDeadline time.Duration
+
+	MaxPayload int                   // bytes of one entry's payload; 0: 512 KiB, at most 2 MiB
+	FS         FS                    // nil: the real one
+	Log        *zap.Logger           // nil: none
+	Metrics    prometheus.Registerer // nil: none
+	Now        func() time.Time      // clock of entry times and retention; nil: time.Now
 
 	// SegmentBytes overrides the size of new segments, else MaxBytes/8, at most 64 MiB.
 	// It is rounded down to 4 KiB and kept large enough for one full batch.

@@ -58,14 +58,14 @@ func TestReserveInABatch(t *testing.T) {
 		j := mustOpen(t, small(g))
 		mustSync(t, j, "before")
 		g.shut()
-		mustAppend(t, j, "goes out at once")
+		mustStart(t, j, "goes out at once")
 		synctest.Wait()
 		for {
-			if _, err := j.Append(false, text(strings.Repeat("y", 1000))); err != nil {
+			if _, err := j.TryAppend(false, text(strings.Repeat("y", 1000))); err != nil {
 				break
 			}
 		}
-		_, err := j.Append(true, text("the alarm"))
+		_, err := j.TryAppend(true, text("the alarm"))
 		if errors.Is(err, ErrBusy) {
 			t.Errorf("the alarm was refused: %v", err)
 		}

@@ -180,7 +180,7 @@ func TestCheckpointStaysBelowSynced(t *testing.T) {
 		j := mustOpen(t, small(g))
 		first := mustSync(t, j, "durable")
 		g.shut()
-		tk := mustAppend(t, j, "on its way")
+		tk := mustStart(t, j, "on its way")
 		synctest.Wait()
 		j.Checkpoint(tk.LSN, nil)
 		if s := j.Stats().Settled; s != first.LSN {
