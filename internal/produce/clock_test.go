@@ -90,10 +90,10 @@ func TestClockSetBack(t *testing.T) {
 	l := p.Lane(testTopic, 0, o)
 	fill(t, l, 0, 1)
 	o.through(t, 1)
-	held, answer := make(chan struct{}), make(chan struct{})
+	held, answer := make(chan struct{}, 1), make(chan struct{})
 	t.Cleanup(func() { close(answer) })
 	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		close(held)
+		notify(held)
 		c.SleepControl(func() { <-answer })
 		return nil, nil, false
 	})
