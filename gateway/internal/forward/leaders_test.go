@@ -140,7 +140,7 @@ func TestLeadersMoveUnderLoad(t *testing.T) {
 // journal; what they had is not sent again after the restarts, and in the end everything is there.
 func TestLeaderlessPartitionForLong(t *testing.T) {
 	t.Parallel()
-	const partitions, stuck, rounds = 4, 2, 150
+	const partitions, stuck, rounds = 4, 2, 40
 	r := newRig(t, kfake.SeedTopics(partitions, testTopic))
 	layout := &view{}
 	r.show(layout)

@@ -28,21 +28,22 @@ func TestLimitLoweredUnderLoad(t *testing.T) {
 	r.forward = func(o *Options) { o.RecordRetry = 300 * time.Millisecond }
 	r.start()
 	large := apps(40)[39]
+	const each = 12
 	load := func() {
-		for range 40 {
+		for range each {
 			r.append(testTopic, apps(39)...)
 		}
 	}
 	load()
 	raiseLimit(r, testTopic, "6000")
-	const kept = 5
+	const kept = 3
 	for range kept {
 		load()
 		c := r.callback(testTopic, large)
 		c.Body = append(c.Body, slices.Repeat([]byte(" "), 8000)...)
 		r.appendCallback(testTopic, c)
 	}
-	rounds := int64(40 * (1 + kept))
+	rounds := int64(each * (1 + kept))
 	eventually(t, "all others are there, the large ones are parked", func() bool {
 		return watermarks(r, testTopic) == rounds*39 && parkedEntries(r, testTopic) == kept
 	})
