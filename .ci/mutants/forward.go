@@ -51,6 +51,26 @@ var forwardMutants = []mutant{
 		}},
 	},
 	{
+		name: "newer-ones-before-what-a-lane-gave-back", promise: "forward", pkg: forwardPkg, test: "TestPartitionsGoAndComeAgainWhileATopicReturns",
+		edits: []edit{{
+			"gateway/internal/forward/unpark.go",
+			`	if s.back {
+`,
+			`	if s.back && s.count == 0 {
+`,
+		}},
+	},
+	{
+		name: "what-a-lane-gave-back-is-forgotten", promise: "forward", pkg: forwardPkg, test: "TestPartitionGoesAndComesAgainUnderARefusedRecord",
+		edits: []edit{{
+			"gateway/internal/forward/loop.go",
+			`			if s.back {
+`,
+			`			if s.back && s.kind == kindTopic {
+`,
+		}},
+	},
+	{
 		name: "live-reader-overtakes-a-lagging-lane", promise: "forward", pkg: forwardPkg, test: "TestCatchUp",
 		edits: []edit{{
 			"gateway/internal/forward/read.go",

@@ -14,6 +14,7 @@ const (
 	forwardPkg  = "gateway/internal/forward"
 	receivePkg  = "gateway/internal/receive"
 	producePkg  = "internal/produce"
+	connPkg     = "internal/kafkaconn"
 	pipelinePkg = "consumer/internal/pipeline"
 	groupPkg    = "consumer/internal/group"
 )

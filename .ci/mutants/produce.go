@@ -1,6 +1,6 @@
 package main
 
-// produceMutants are of the idempotent producer.
+// produceMutants are of the idempotent producer and of the connection under it.
 var produceMutants = []mutant{
 	{
 		name: "new-boundaries-under-the-same-sequence", promise: "produce", pkg: producePkg, test: "TestEveryClassOfAnswer/7 timed out",
@@ -88,6 +88,46 @@ var produceMutants = []mutant{
 			"internal/produce/errors.go",
 			`return classBroker, int16(code)`,
 			`return classRecord, int16(code)`,
+		}},
+	},
+	{
+		name: "refused-time-parks-the-record", promise: "produce", pkg: producePkg, test: "TestClockAhead",
+		edits: []edit{{
+			"internal/produce/errors.go",
+			`kafka.InvalidTimestamp: classTimestamp,`,
+			`kafka.InvalidTimestamp: classRecord,`,
+		}},
+	},
+	{
+		name: "refused-time-is-kept", promise: "produce", pkg: producePkg, test: "TestClockAhead",
+		edits: []edit{{
+			"internal/produce/send.go",
+			"		b.sealed = false // nothing was taken, so the bytes may change\n",
+			"",
+		}},
+	},
+	{
+		name: "set-back-clock-hides-an-outage", promise: "produce", pkg: producePkg, test: "TestClockSetBack",
+		edits: []edit{{
+			"internal/produce/producer.go",
+			`return time.Since(p.began) + 1 }`,
+			`return p.o.now().Sub(p.began) + 1 }`,
+		}},
+	},
+	{
+		name: "ask-the-given-brokers-only", promise: "kafkaconn", pkg: connPkg, test: "TestBrokersAreReplaced",
+		edits: []edit{{
+			"internal/kafkaconn/conn.go",
+			`if told, ok := res.(*metadata.Response); ok && err == nil {`,
+			`if told, ok := res.(*metadata.Response); ok && err == nil && len(told.Brokers) == 0 {`,
+		}},
+	},
+	{
+		name: "unknown-layout-is-a-missing-topic", promise: "kafkaconn", pkg: connPkg, test: "TestUnknownLayoutIsNoMissingTopic",
+		edits: []edit{{
+			"internal/kafkaconn/conn.go",
+			`if errors.Is(err, protocol.ErrNoTopic) {`,
+			`if errors.Is(err, protocol.ErrNoTopic) && res != nil {`,
 		}},
 	},
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,11 +47,13 @@ type Conn struct {
 	current atomic.Pointer[watchedTransport] // never nil
 }
 
-// watchedTransport is a transport and the topics that it keeps the layout of. Immutable:
-// a new topic makes a new one.
+// watchedTransport is a transport, the topics that it keeps the layout of, and where it asks
+// for that. Immutable: a new topic, or a node of an unknown address, makes a new one.
 type watchedTransport struct {
 	*kafka.Transport
 	topics []string // sorted
+	nodes  []string // sorted: the given brokers, and the nodes that the cluster has named
+	addr   net.Addr // of nodes
 }
 
 // Open checks f, reads its files and returns a Conn that presents itself as clientID. It
@@ -68,16 +71,19 @@ func Open(f Flags, clientID string) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{brokers: f.addresses(), clientID: clientID, tls: tlsConfig, sasl: mechanism}
-	c.current.Store(c.newTransport([]string{}))
+	c.current.Store(c.newTransport([]string{}, nil))
 	c.client = &kafka.Client{Addr: kafka.TCP(c.brokers...), Timeout: RequestTimeout, Transport: roundTripper{c}}
 	return c, nil
 }
 
-// newTransport returns a transport whose layout covers topics. The slice is never nil:
-// nil means every topic of the cluster to kafka-go, which is much on a shared one, and
-// hides those that we may not see.
-func (c *Conn) newTransport(topics []string) *watchedTransport {
-	return &watchedTransport{topics: topics, Transport: &kafka.Transport{
+// newTransport returns a transport whose layout covers topics, and which asks the given brokers
+// and named, the nodes of the cluster, for it. topics is never nil: nil means every topic of the
+// cluster to kafka-go, which is much on a shared one, and hides those that we may not see.
+func (c *Conn) newTransport(topics, named []string) *watchedTransport {
+	nodes := append(slices.Clone(c.brokers), named...)
+	slices.Sort(nodes)
+	nodes = slices.Compact(nodes)
+	return &watchedTransport{topics: topics, nodes: nodes, addr: kafka.TCP(nodes...), Transport: &kafka.Transport{
 		ClientID: c.clientID, TLS: c.tls, SASL: c.sasl,
 		DialTimeout: dialTimeout, MetadataTTL: metadataTTL, MetadataTopics: topics,
 	}}
@@ -97,8 +103,9 @@ func (c *Conn) Dialer() *kafka.Dialer {
 	return &kafka.Dialer{ClientID: c.clientID, Timeout: dialTimeout, DualStack: true, TLS: c.tls.Clone(), SASLMechanism: c.sasl}
 }
 
-// Brokers returns the addresses to start from. The caller may keep and change the slice.
-func (c *Conn) Brokers() []string { return slices.Clone(c.brokers) }
+// Brokers returns the addresses to start from: those that were given, and those that the
+// cluster has named as its nodes since. The caller may keep and change the slice.
+func (c *Conn) Brokers() []string { return slices.Clone(c.current.Load().nodes) }
 
 // Close closes the connections that are idle, and the others once they are. Calls under
 // way go on to their end; callers end them by their contexts first.
@@ -119,8 +126,34 @@ func (c *Conn) Watch(topics ...string) {
 	if all = slices.Compact(all); len(all) == len(old.topics) {
 		return
 	}
-	c.current.Store(c.newTransport(all))
+	c.current.Store(c.newTransport(all, old.nodes))
 	old.CloseIdleConnections()
+}
+
+// learn takes over the addresses of the cluster's nodes, as used has told them. kafka-go asks
+// for the layout where it first asked and nowhere else: once all brokers that were given are
+// replaced by others it would know for ever what it knew then. The old transport stays until a
+// new one has the layout, so that nobody takes "not known yet" for "no such topic".
+func (c *Conn) learn(ctx context.Context, used *watchedTransport, told *metadata.Response) {
+	var named []string
+	for _, b := range told.Brokers {
+		named = append(named, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))))
+	}
+	if !slices.ContainsFunc(named, func(node string) bool { return !slices.Contains(used.nodes, node) }) {
+		return
+	}
+	next := c.newTransport(used.topics, named)
+	if _, err := next.RoundTrip(ctx, next.addr, &metadata.Request{TopicNames: used.topics}); err != nil {
+		next.CloseIdleConnections() // the next question will tell of the same nodes
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.current.CompareAndSwap(used, next) {
+		next.CloseIdleConnections()
+		return
+	}
+	used.CloseIdleConnections()
 }
 
 // covers reports whether every one of topics is watched.
@@ -134,11 +167,11 @@ func (w *watchedTransport) covers(topics []string) bool {
 }
 
 // roundTripper sends requests by the transport of the moment, after it made sure that the
-// topics they name are watched.
+// topics they name are watched, and learns from the answers where the cluster is.
 type roundTripper struct{ c *Conn }
 
-// RoundTrip implements kafka.RoundTripper.
-func (r roundTripper) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Request) (kafka.Response, error) {
+// RoundTrip implements kafka.RoundTripper. It knows better than its caller to which address.
+func (r roundTripper) RoundTrip(ctx context.Context, _ net.Addr, req kafka.Request) (kafka.Response, error) {
 	switch m := req.(type) {
 	case *rawproduce.Request:
 		for i := range m.Topics {
@@ -147,7 +180,18 @@ func (r roundTripper) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Re
 	default:
 		r.c.Watch(topicsOf(req)...)
 	}
-	return r.c.current.Load().RoundTrip(ctx, addr, req)
+	t := r.c.current.Load()
+	res, err := t.RoundTrip(ctx, t.addr, req)
+	if told, ok := res.(*metadata.Response); ok && err == nil {
+		r.c.learn(ctx, t, told)
+	}
+	if errors.Is(err, protocol.ErrNoTopic) {
+		// Or the layout is not known, which kafka-go does not tell apart; a question about it does.
+		if _, unknown := t.RoundTrip(ctx, t.addr, &metadata.Request{TopicNames: t.topics}); unknown != nil {
+			return nil, unknown
+		}
+	}
+	return res, err
 }
 
 // topicsOf returns the topics that a request is about, as far as their layout matters to

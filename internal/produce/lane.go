@@ -63,7 +63,7 @@ type Lane struct {
 	shut    bool   // guarded by mu: from a refusal of the topic until Reopen
 	limit   int    // guarded by mu: bytes of a batch; falls when the broker finds it too large
 
-	started  atomic.Int64 // Unix nanoseconds when the request in flight was first sent; 0: none
+	started  atomic.Int64 // Producer.age when the request in flight was first sent; 0: none
 	retrying atomic.Bool  // its first attempt failed
 
 	sender // owned by the lane's goroutine
@@ -98,7 +98,7 @@ func (l *Lane) Stalled() bool {
 		return true
 	}
 	started := l.started.Load()
-	return started != 0 && time.Duration(l.p.o.now().UnixNano()-started) > stallAfter
+	return started != 0 && l.p.age()-time.Duration(started) > stallAfter
 }
 
 // Add copies one record into the batch that fills and reports whether it did: false means that

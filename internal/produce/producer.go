@@ -24,6 +24,7 @@ const (
 type Producer struct {
 	o       Options
 	metrics *metrics
+	began   time.Time
 
 	ctx    context.Context // ends at Close: the lanes' own
 	cancel context.CancelFunc
@@ -39,7 +40,7 @@ type Producer struct {
 	poll        chan struct{}     // capacity 1: look at the layout now
 
 	up       atomic.Bool
-	lastGood atomic.Int64 // Unix nanoseconds of the last good answer
+	lastGood atomic.Int64 // age at the last good answer
 }
 
 type laneKey struct {
@@ -51,12 +52,19 @@ type laneKey struct {
 func New(o Options) (*Producer, error) {
 	o = o.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Producer{
-		o: o, metrics: newMetrics(o.Metrics, o.MetricsPrefix), ctx: ctx, cancel: cancel,
+	p := &Producer{
+		o: o, metrics: newMetrics(o.Metrics, o.MetricsPrefix), began: time.Now(), ctx: ctx, cancel: cancel,
 		topics: map[string]*topic{}, shared: map[laneKey]*Lane{}, calls: map[uint64]*call{},
 		poll: make(chan struct{}, 1),
-	}, nil
+	}
+	p.lastGood.Store(-2 * int64(probeAfter)) // long ago: nothing was heard yet
+	return p, nil
 }
+
+// age returns how long the producer has existed, more than 0. It is for what is kept in atomics:
+// the time of day would go backwards when somebody sets the clock, and a cluster that is away
+// count as there until the clock has caught up.
+func (p *Producer) age() time.Duration { return time.Since(p.began) + 1 }
 
 // Run keeps the layout of topics and Up current until ctx ends, and returns nil then. Records
 // that are in lanes go on being sent until Close.
@@ -120,7 +128,7 @@ func notify(c chan struct{}) {
 
 // heard notes a good answer of the cluster.
 func (p *Producer) heard() {
-	p.lastGood.Store(p.o.now().UnixNano())
+	p.lastGood.Store(int64(p.age()))
 	p.setUp(true)
 }
 
@@ -134,7 +142,7 @@ func (p *Producer) failed() {
 
 // quiet reports whether nothing good was heard for a while.
 func (p *Producer) quiet() bool {
-	return p.o.now().UnixNano()-p.lastGood.Load() > int64(probeAfter)
+	return p.age()-time.Duration(p.lastGood.Load()) > probeAfter
 }
 
 func (p *Producer) setUp(up bool) {

@@ -39,7 +39,7 @@ type verdict struct {
 // deliver sends b until all of its records are settled. A refusal of records splits b; the
 // parts go in order, under the sequence that b had. It returns false when ctx ended.
 func (l *Lane) deliver(ctx context.Context, b *batch) bool {
-	l.started.Store(l.p.o.now().UnixNano())
+	l.started.Store(int64(l.p.age()))
 	defer l.started.Store(0)
 	parts := []*batch{b} // first to go first
 	for len(parts) > 0 {

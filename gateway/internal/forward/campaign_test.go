@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -186,47 +185,5 @@ func TestBrokerProcessAwayAndBack(t *testing.T) {
 	r.drain()
 	if n := r.inOrder(testTopic, r.fetch(testTopic)); n > 0 {
 		t.Errorf("%d duplicates", n)
-	}
-}
-
-// A topic is deleted and made again with fewer partitions while entries are on their way: those
-// that were not delivered go into the new one.
-func TestTopicMadeAgain(t *testing.T) {
-	r := newRig(t, kfake.SeedTopics(6, testTopic))
-	r.produce = small
-	r.start()
-	for range 10 {
-		r.append(testTopic, apps(32)...)
-	}
-	r.drain()
-	stuck := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
-	for range 10 {
-		r.append(testTopic, apps(32)...)
-	}
-	if err := stuck.Wait(context.Background(), 6); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.cluster.DeleteTopic(testTopic); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.cluster.CreateTopic(testTopic, 2, nil); err != nil {
-		t.Fatal(err)
-	}
-	stuck.Remove()
-	r.drain()
-	next := map[string]int{}
-	for _, d := range r.fetch(testTopic) {
-		if next[d.app] == 0 {
-			next[d.app] = 10
-		}
-		if d.n != next[d.app] {
-			t.Fatalf("app %s: record %d came where %d was due", d.app, d.n, next[d.app])
-		}
-		next[d.app]++
-	}
-	for _, n := range next {
-		if n != 20 || len(next) != 32 {
-			t.Fatalf("the new topic has %v", next)
-		}
 	}
 }

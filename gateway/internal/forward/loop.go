@@ -184,7 +184,7 @@ func (f *Forwarder) topic(name []byte) *topic {
 // inTransition reports whether a topic waits for its lanes to become idle.
 func (f *Forwarder) inTransition() bool {
 	for _, t := range f.order {
-		if t.target != 0 || t.state == refused {
+		if t.target != 0 || t.state == refused || t.parked.back || t.single.back {
 			return true
 		}
 	}
@@ -208,8 +208,10 @@ func (f *Forwarder) review() {
 		if t.target != 0 {
 			f.renumber(t)
 		}
-		if t.state == returning && t.parked.window.len() > 0 {
-			t.parked.rewind() // a partition went and came again: what it gave back goes out anew
+		for _, s := range []*stash{t.parked, t.single} {
+			if s.back {
+				s.rewind() // a partition went and came again: what it gave back goes out anew
+			}
 		}
 		if t.pausing {
 			f.takeUp(t)

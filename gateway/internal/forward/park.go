@@ -22,6 +22,7 @@ type stash struct {
 	window window        // taken and not settled
 	ahead  []journal.LSN // settled although not before next, after a rewind; in order
 	moving int           // taken, refused, and on their way to the parked journal's end
+	back   bool          // a lane gave back some of what was taken: nothing more is taken before a rewind
 
 	reader  *journal.Reader // while it is being emptied
 	held    offered         // a view of the reader
@@ -52,6 +53,7 @@ func (s *stash) rewind() {
 	s.ahead = append(s.ahead, s.window.clear()...)
 	slices.Sort(s.ahead)
 	s.ahead = slices.DeleteFunc(s.ahead, func(lsn journal.LSN) bool { return lsn < s.next })
+	s.back = false
 	s.close()
 }
 

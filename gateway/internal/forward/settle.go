@@ -127,14 +127,21 @@ func (f *Forwarder) recordRefused(l *lane, tag uint64, c *letter) {
 }
 
 // handedBack takes records back whose topic refuses, or whose partition is no more. What was
-// parked stays in its stash's window until all lanes of the topic are idle.
+// parked stays in its stash's window until all lanes of the topic are idle; until then the stash
+// gives nothing to the lane, which would come before it.
 func (f *Forwarder) handedBack(l *lane, tags []uint64, c *letter) {
+	cut := false
 	for _, tag := range tags {
-		if tag&tagParked == 0 {
+		switch {
+		case tag&tagSingle != 0:
+			l.topic.single.back = true
+		case tag&tagParked != 0:
+			l.topic.parked.back = true
+		case !cut:
+			cut = true
 			lsn := journal.LSN(tag & tagLSN)
 			l.window.cut(lsn)
 			l.lag(lsn, f)
-			break
 		}
 	}
 	if c.outcome == produce.TopicRefused {

@@ -57,6 +57,9 @@ func (f *Forwarder) retrySingles(s *stash, n int) bool {
 // empties gives the stash's entries to their lanes, in order, until a lane cannot take, n were
 // read, or until was reached.
 func (f *Forwarder) empties(s *stash, until journal.LSN, n int) bool {
+	if s.back {
+		return false
+	}
 	if s.reader == nil {
 		s.reader = f.parked.Reader(s.next)
 	}
