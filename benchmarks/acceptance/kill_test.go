@@ -120,25 +120,54 @@ func nearKill(kills []proof.Kill, e *ledger.Entry) int {
 
 // blame finds for each copy the kill that it came of, and counts it there. A gateway delivers
 // again after a kill what its checkpoint does not call settled, and a record's copies need a
-// kill each. Unblamed are copies of what was settled; allowed is how many copies there could
-// have been.
-func blame(kills []proof.Kill, copies []ledger.Found) (unblamed []ledger.Found, allowed int) {
+// kill each. Blamed has a kill's number for each copy, -1 where it was settled at all that are
+// left; allowed is how many copies there could have been.
+func blame(kills []proof.Kill, copies []ledger.Found) (blamed []int, allowed int) {
 	next := map[string]int{} // by id: the first kill that no copy of it was blamed on yet
-	for _, c := range copies {
+	blamed = make([]int, len(copies))
+	for i, c := range copies {
 		id, err := schema.ParseCallbackID([]byte(c.ID))
 		at := next[c.ID]
 		for err == nil && at < len(kills) && (id.LSN <= kills[at].Settled || id.LSN > kills[at].Last) {
 			at++
 		}
 		if err != nil || at >= len(kills) {
-			unblamed = append(unblamed, c)
+			blamed[i] = -1
 			continue
 		}
 		kills[at].Copies++
-		next[c.ID] = at + 1
+		blamed[i], next[c.ID] = at, at+1
 	}
 	for i := range kills {
 		allowed += kills[i].Entries
 	}
-	return unblamed, allowed
+	return blamed, allowed
+}
+
+// stale is how old a callback may be that a kill delivers again, where Kafka was there all the
+// time: it is delivered at once, and a checkpoint follows within 100 ms, on a machine that has
+// nothing else to do and in a gateway that is not killed while it starts.
+const stale = 10 * time.Second
+
+// checkCopies returns what is wrong with the copies' kills: a copy of what was settled, or of
+// what should have been settled long ago. Without entries their age is not looked at.
+func checkCopies(kills []proof.Kill, copies []ledger.Found, blamed []int, entries []ledger.Entry) error {
+	type request struct {
+		app    int64
+		digest string
+	}
+	done := make(map[request]int64, len(entries))
+	for i := range entries {
+		done[request{entries[i].App, entries[i].Digest}] = entries[i].Done
+	}
+	for i, at := range blamed {
+		if at < 0 {
+			return fmt.Errorf("a duplicate of what every checkpoint said was settled: %s", copies[i].String())
+		}
+		answered, known := done[request{copies[i].App, copies[i].Digest}]
+		if age := time.Duration(kills[at].At-answered) * time.Microsecond; known && age > stale {
+			return fmt.Errorf("kill %d brought a duplicate of what was answered %s before it, so the checkpoint was old: %s", at+1, age, copies[i].String())
+		}
+	}
+	return nil
 }
