@@ -17,7 +17,7 @@ import (
 
 // notConfirmed are the gateway's ErrorCodes (gateway/internal/receive/refusal.go) of
 // callbacks that were appended but whose ack level was not reached in time.
-var notConfirmed = []int{25, 26}
+var notConfirmed = ledger.Answers{NotConfirmed: []int{25, 26}}
 
 // report has the scene's row written to the folder of TIDEGATE_TEST_REPORT: that it has
 // begun, now, and what it came to when the test and its stack have ended. Without the
@@ -106,7 +106,7 @@ func (s *scene) compare(entries []ledger.Entry) (*ledger.Report, error) {
 		for i := range s.row.Kills {
 			s.row.Kills[i].Forgot = 0
 		}
-		for _, topic := range []string{s.stack.Topics().AlarmsRaw, s.stack.Topics().CallbacksRaw} {
+		for _, topic := range s.topics() {
 			one, err := s.compareTopic(topic, entries)
 			if err != nil {
 				return err
@@ -137,7 +137,8 @@ func (s *scene) compareTopic(topic string, entries []ledger.Entry) (*ledger.Repo
 			s.kept[topic] = append(s.kept[topic], ledger.FoundOf(r))
 		}
 	}
-	answers := ledger.Answers{NotConfirmed: notConfirmed, Excused: s.excused}
+	answers := notConfirmed
+	answers.Excused = s.excused
 	report := ledger.Compare(entries, s.kept[topic], answers, func(e *ledger.Entry) bool { return s.topicOf(e) == topic })
 	return &report, nil
 }
@@ -148,14 +149,26 @@ func (s *scene) isOurs(r *schema.Record) bool {
 	return err != nil || slices.Contains(s.apps, app)
 }
 
+// topics returns the topics that are compared: the raw alarms', and the raw callbacks' where
+// the scene has routes of its own.
+func (s *scene) topics() []string {
+	if len(s.routed) == 0 {
+		return []string{s.stack.Topics().AlarmsRaw}
+	}
+	return []string{s.stack.Topics().AlarmsRaw, s.stack.Topics().CallbacksRaw}
+}
+
 // topicOf returns where a callback goes: the quota alarm always, others by the scene's own
 // routes. Empty: it is answered 200 and dropped.
 func (s *scene) topicOf(e *ledger.Entry) string {
 	switch {
-	case e.Command == schema.CommandQuotaAlarm:
+	case isAlarm(e):
 		return s.stack.Topics().AlarmsRaw
 	case s.routed[e.Command] != "":
 		return s.stack.Topics().CallbacksRaw
 	}
 	return ""
 }
+
+// isAlarm passes what goes to the raw alarms' topic.
+func isAlarm(e *ledger.Entry) bool { return e.Command == schema.CommandQuotaAlarm }

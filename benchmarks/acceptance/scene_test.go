@@ -201,15 +201,17 @@ func (s *scene) eventually(what string, check func() error) {
 }
 
 // poll calls check until it returns nil, and returns its last error when patience is over.
+// It leaves the machine to others for as long as a check takes.
 func (s *scene) poll(check func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
+		asked := time.Now()
 		err := check()
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(max(100*time.Millisecond, time.Since(asked))):
 		case <-s.t.Context().Done():
 			return errors.Join(s.t.Context().Err(), err)
 		}
