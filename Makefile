@@ -7,6 +7,8 @@ LDFLAGS := -s -w -X $(MODULE)/internal/process.version=$(VERSION)
 GO ?= go
 # Flags of benchmarks/compare, such as COMPARE='--rounds 5 --duration 4s'.
 COMPARE ?=
+# How often acceptance kills the gateway.
+KILLS ?= 20
 # Packages whose tests start the real binaries; the others need nothing but Go.
 E2E := ./benchmarks/acceptance/...
 UNIT = $$($(GO) list ./... | grep -v benchmarks/acceptance)
@@ -32,9 +34,12 @@ test: build ## all tests with an embedded broker: packages with the race detecto
 torture: ## crash and fault loops of the gateway for as long as asked: DURATION=10m SEED=7 (a seed that failed comes first)
 	.ci/torture $(or $(DURATION),10m) $(SEED)
 
-test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes: plaintext, then SASL_SSL with ACLs
-	.ci/test-kafka plaintext
+test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes: plaintext but for the faults of acceptance, then SASL_SSL with ACLs
+	.ci/test-kafka plaintext -skip '^TestProof'
 	.ci/test-kafka sasl_ssl
+
+acceptance: build ## the proof: every fault scenario against three nodes of real Apache Kafka, as one table, also in benchmarks/results; KILLS=1000
+	KILLS='$(KILLS)' .ci/acceptance
 
 mutants: ## break each promise on purpose, one at a time: a named test fails for each; ONLY=name,name for some
 	$(GO) run ./.ci/mutants -only '$(ONLY)'
@@ -67,4 +72,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka mutants check compare bench tidy clean
+.PHONY: help run build test torture test-kafka acceptance mutants check compare bench tidy clean

@@ -26,6 +26,14 @@
 // that the project publishes:
 //
 //	TIDEGATE_TEST_RATE    callbacks a second (400; publish with 2000)
-//	TIDEGATE_TEST_KILLS   kills of each binary (2; publish with 5)
+//	TIDEGATE_TEST_KILLS   kills of the gateway (2; publish with 1000)
 //	TIDEGATE_TEST_OUTAGE  how long Kafka is away (6s; publish with 60s)
+//	TIDEGATE_TEST_STALL   how long a process stands still (1s; publish with 10s)
+//	TIDEGATE_TEST_SEED    what the moments of random faults are drawn by (the clock; it is logged)
+//
+// # The proof
+//
+// Tests named TestProof... are the fault scenarios: each adds a row to the table of package
+// proof, in the folder of TIDEGATE_TEST_REPORT where that is set. `make acceptance` runs them
+// against three nodes of real Kafka and writes benchmarks/results/acceptance.md.
 package acceptance

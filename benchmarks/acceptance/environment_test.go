@@ -32,17 +32,38 @@ func size(t *testing.T, name string, def int) int {
 func rate(t *testing.T) int  { return size(t, "TIDEGATE_TEST_RATE", 400) }
 func kills(t *testing.T) int { return size(t, "TIDEGATE_TEST_KILLS", 2) }
 
+// outage is how long Kafka is away.
 func outage(t *testing.T) time.Duration {
 	t.Helper()
-	text := os.Getenv("TIDEGATE_TEST_OUTAGE")
+	return length(t, "TIDEGATE_TEST_OUTAGE", 6*time.Second)
+}
+
+// stall is how long a stalled process stands.
+func stall(t *testing.T) time.Duration {
+	t.Helper()
+	return length(t, "TIDEGATE_TEST_STALL", time.Second)
+}
+
+// length returns the duration in an environment variable, or its default.
+func length(t *testing.T, name string, def time.Duration) time.Duration {
+	t.Helper()
+	text := os.Getenv(name)
 	if text == "" {
-		return 6 * time.Second
+		return def
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		t.Fatalf("TIDEGATE_TEST_OUTAGE=%q: want a duration", text)
+		t.Fatalf("%s=%q: want a duration", name, text)
 	}
 	return d
+}
+
+// seed is what the moments of random faults are drawn by; it is printed, and in the row.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	n := uint64(size(t, "TIDEGATE_TEST_SEED", int(time.Now().UnixNano()%1_000_000_000))) //nolint:gosec // positive
+	t.Logf("TIDEGATE_TEST_SEED=%d", n)
+	return n
 }
 
 // cluster is how the tests and each binary reach a Kafka that is there.
@@ -81,6 +102,7 @@ func given(t *testing.T) *cluster {
 // takeKafkaAway stops the scenario's whole Kafka and returns how to bring it back.
 func (s *scene) takeKafkaAway() (bringBack func()) {
 	s.t.Helper()
+	s.row.Faults++
 	if broker := s.stack.Broker(); broker != nil {
 		broker.Stop()
 		return func() {
@@ -89,17 +111,21 @@ func (s *scene) takeKafkaAway() (bringBack func()) {
 			}
 		}
 	}
+	s.kafkaScript("kill-all")
+	return func() { s.kafkaScript("restart-all") }
+}
+
+// kafkaScript has the script of the cluster do something to its nodes, such as to kill one. It
+// skips the test where there is none.
+func (s *scene) kafkaScript(args ...string) {
+	s.t.Helper()
 	script := os.Getenv("TIDEGATE_TEST_KAFKA_SH")
 	if script == "" {
-		s.t.Skip("a Kafka that is there, and no TIDEGATE_TEST_KAFKA_SH to stop it with")
+		s.t.Skip("TIDEGATE_TEST_KAFKA_SH is not set: no nodes to stop")
 	}
-	run := func(what string) {
-		if out, err := exec.Command(script, what).CombinedOutput(); err != nil {
-			s.t.Fatalf("%s %s: %v\n%s", script, what, err, out)
-		}
+	if out, err := exec.Command(script, args...).CombinedOutput(); err != nil {
+		s.t.Fatalf("%s %v: %v\n%s", script, args, err, out)
 	}
-	run("kill-all")
-	return func() { run("restart-all") }
 }
 
 // bin returns a binary, and fails the test where it was not built.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,14 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidegate/tidegate/benchmarks/acceptance/proof"
 	"github.com/tidegate/tidegate/benchmarks/load/ledger"
 	"github.com/tidegate/tidegate/deploy/local/stack"
 	"github.com/tidegate/tidegate/schema"
 )
-
-// notConfirmed are the gateway's ErrorCodes (gateway/internal/receive/refusal.go) of
-// callbacks that were appended but whose ack level was not reached in time.
-var notConfirmed = ledger.Answers{NotConfirmed: []int{25, 26}}
 
 // A scenario's apps are nobody else's: on a shared cluster the topics hold those of others.
 var nextApp atomic.Int64
@@ -40,6 +39,13 @@ type scene struct {
 	apps     []int64 // the last one has no token
 	from     stack.Position
 	runs     int
+
+	routed map[string]string         // command to its ack level, of what goes to the raw callbacks' topic; see mixedScene
+	kept   map[string][]ledger.Found // by topic: what was read of it so far
+	read   stack.Position            // up to where
+	row    proof.Row                 // what the scenario came to
+	bound  *int                      // of duplicates; nil: see proof
+	began  time.Time                 // when the stack was up
 }
 
 // patience bounds every wait for something that must come.
@@ -50,7 +56,8 @@ func newScene(t *testing.T, signed int, change func(*stack.Options)) *scene {
 	t.Helper()
 	bin(t, "load")
 	folder := t.TempDir()
-	s := &scene{t: t, appsFile: filepath.Join(folder, "apps.yaml")}
+	s := &scene{t: t, appsFile: filepath.Join(folder, "apps.yaml"), kept: map[string][]ledger.Found{}}
+	s.report()
 	text := "defaults: {rate_limit: {per_second: 100000, burst: 100000}, alarm_rate_limit: {per_second: 100000, burst: 100000}}\napps:\n"
 	first := nextApp.Add(int64(signed)+1) - int64(signed) - 1
 	for i := range int64(signed) + 1 {
@@ -94,6 +101,10 @@ func newScene(t *testing.T, signed int, change func(*stack.Options)) *scene {
 	s.from, err = stack.Ends(t.Context(), s.stack.Kafka(), s.stack.Topics().All()...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	s.read, s.began = stack.Position{}, time.Now()
+	for topic, ends := range s.from {
+		s.read[topic] = maps.Clone(ends)
 	}
 	return s
 }
@@ -184,19 +195,25 @@ func (r *run) wait(n int, mark string) {
 // eventually polls until check returns nil, and fails the test with its last error.
 func (s *scene) eventually(what string, check func() error) {
 	s.t.Helper()
+	if err := s.poll(check); err != nil {
+		s.t.Fatalf("not within %s: %s: %v", patience, what, err)
+	}
+}
+
+// poll calls check until it returns nil, and returns its last error when patience is over.
+// It leaves the machine to others for as long as a check takes.
+func (s *scene) poll(check func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
+		asked := time.Now()
 		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("not within %s: %s: %v", patience, what, err)
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(max(100*time.Millisecond, time.Since(asked))):
 		case <-s.t.Context().Done():
-			s.t.Fatal(s.t.Context().Err())
+			return errors.Join(s.t.Context().Err(), err)
 		}
 	}
 }
@@ -210,37 +227,7 @@ func (s *scene) records(topic string) []schema.Record {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return slices.DeleteFunc(all, func(r schema.Record) bool {
-		app, err := strconv.ParseInt(string(r.Key), 10, 64)
-		return err == nil && !slices.Contains(s.apps, app)
-	})
-}
-
-// isAlarm passes what goes to the raw alarms' topic; other commands are answered 200 and
-// dropped by the default routes.
-func isAlarm(e *ledger.Entry) bool { return e.Command == schema.CommandQuotaAlarm }
-
-// settled waits until every 200 is in Kafka and returns the comparison, which is good.
-func (s *scene) settled(entries []ledger.Entry) *ledger.Report {
-	s.t.Helper()
-	var report ledger.Report
-	s.eventually("every 200 is in Kafka", func() error {
-		raw := s.records(s.stack.Topics().AlarmsRaw)
-		found := make([]ledger.Found, len(raw))
-		for i := range raw {
-			found[i] = ledger.FoundOf(&raw[i])
-		}
-		report = ledger.Compare(entries, found, notConfirmed, isAlarm)
-		if len(report.Lost) > 0 {
-			return report.Err()
-		}
-		return nil
-	})
-	if err := report.Err(); err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Log(report.String())
-	return &report
+	return slices.DeleteFunc(all, func(r schema.Record) bool { return !s.isOurs(&r) })
 }
 
 // row is one line of `consumer alarms --format json`.

@@ -31,9 +31,13 @@ func FoundOf(r *schema.Record) Found {
 	return Found{App: app, Digest: Digest(r.Value), ID: string(bytes.Clone(id)), Partition: r.Partition, Offset: r.Offset}
 }
 
-// Answers names the ErrorCodes that decide what may be in Kafka after a refusal.
+// Answers says what an answer promises, where its status alone does not.
 type Answers struct {
 	NotConfirmed []int // with 503: appended, but its ack level was not reached in time: may come, once
+
+	// Excused reports whether a 200 that is not found is none of the lost: its ack level was
+	// memory and its process was killed just then. It is counted as Forgotten. nil: never.
+	Excused func(*Entry) bool
 }
 
 // Report is the outcome of a comparison. The counts of entries are by request; a run is
@@ -49,6 +53,9 @@ type Report struct {
 	UnansweredFound   int // no answer (killed, timed out), and found
 	Unanswered        int // no answer at all
 	Duplicates        int // further copies of a found record with the same id
+	Forgotten         int // answered 200, not found, and excused
+
+	Copies []Found // the duplicates, in the order of the records
 
 	// What is not.
 	Lost       []Entry    // answered 200 and not found
@@ -111,6 +118,7 @@ func (r *Report) match(requests map[key]*Entry, records []Found) map[key]Found {
 		if first, again := firsts[k]; again {
 			if first.ID == record.ID {
 				r.Duplicates++
+				r.Copies = append(r.Copies, record)
 			} else {
 				r.Twice = append(r.Twice, record)
 			}
@@ -133,9 +141,12 @@ func (r *Report) classify(e *Entry, found bool, answers Answers) {
 	switch {
 	case e.Accepted():
 		r.Accepted++
-		if found {
+		switch {
+		case found:
 			r.Delivered++
-		} else {
+		case answers.Excused != nil && answers.Excused(e):
+			r.Forgotten++
+		default:
 			r.Lost = append(r.Lost, *e)
 		}
 	case e.Failure == FailureConnect:
@@ -153,6 +164,25 @@ func (r *Report) classify(e *Entry, found bool, answers Answers) {
 	case found:
 		r.Untrue = append(r.Untrue, *e)
 	}
+}
+
+// Add adds the outcome of another comparison, of other entries and other records, to r.
+func (r *Report) Add(o *Report) {
+	r.Requests += o.Requests
+	r.Accepted += o.Accepted
+	r.Delivered += o.Delivered
+	r.Records += o.Records
+	r.NotConfirmedFound += o.NotConfirmedFound
+	r.UnansweredFound += o.UnansweredFound
+	r.Unanswered += o.Unanswered
+	r.Duplicates += o.Duplicates
+	r.Forgotten += o.Forgotten
+	r.Copies = append(r.Copies, o.Copies...)
+	r.Lost = append(r.Lost, o.Lost...)
+	r.Untrue = append(r.Untrue, o.Untrue...)
+	r.Twice = append(r.Twice, o.Twice...)
+	r.Disordered = append(r.Disordered, o.Disordered...)
+	r.Strangers = append(r.Strangers, o.Strangers...)
 }
 
 // Err returns what is wrong as one error, or nil. The text names the first cases of each.
@@ -179,8 +209,8 @@ func (r *Report) Err() error {
 
 // String is the report in one line.
 func (r *Report) String() string {
-	return fmt.Sprintf("%d requests, %d answered 200, %d of them in Kafka; %d duplicates; 503 not confirmed and found: %d; unanswered: %d, of them found: %d",
-		r.Requests, r.Accepted, r.Delivered, r.Duplicates, r.NotConfirmedFound, r.Unanswered, r.UnansweredFound)
+	return fmt.Sprintf("%d requests, %d answered 200, %d of them in Kafka, %d from memory only and forgotten; %d duplicates; 503 not confirmed and found: %d; unanswered: %d, of them found: %d",
+		r.Requests, r.Accepted, r.Delivered, r.Forgotten, r.Duplicates, r.NotConfirmedFound, r.Unanswered, r.UnansweredFound)
 }
 
 // String names an entry for a person.

@@ -263,11 +263,49 @@ func TestCompare(t *testing.T) {
 			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 				t.Errorf("error %v, want %q", err, test.err)
 			}
+			if len(report.Copies) != report.Duplicates {
+				t.Errorf("%d copies of %d duplicates", len(report.Copies), report.Duplicates)
+			}
+			report.Copies = nil
 			report.Lost, report.Untrue, report.Twice, report.Disordered, report.Strangers = nil, nil, nil, nil, nil
 			if !reflect.DeepEqual(report, test.want) {
 				t.Errorf("report %+v\n   want %+v", report, test.want)
 			}
 		})
+	}
+}
+
+// What memory forgot is counted apart, and only where it is excused.
+func TestCompareCountsWhatIsExcused(t *testing.T) {
+	entries := []Entry{answered(1, 1, 200, 0), answered(1, 2, 200, 0), answered(1, 3, 200, 0), answered(1, 4, 503, 1)}
+	excused := Answers{Excused: func(e *Entry) bool { return e.N != 3 }}
+	report := Compare(entries, []Found{record(1, 1, "a")}, excused, nil)
+	if report.Accepted != 3 || report.Delivered != 1 || report.Forgotten != 1 || len(report.Lost) != 1 || report.Lost[0].N != 3 {
+		t.Errorf("%s, lost %v, want request 2 forgotten and request 3 lost", report.String(), report.Lost)
+	}
+	report = Compare(entries, nil, Answers{}, nil)
+	if report.Forgotten != 0 || len(report.Lost) != 3 {
+		t.Errorf("%s, %d lost: want nothing excused", report.String(), len(report.Lost))
+	}
+}
+
+// Every field is added: one that is forgotten would hide what was lost in the other topic.
+func TestReportsAddUp(t *testing.T) {
+	one := Report{
+		Requests: 1, Accepted: 2, Delivered: 3, Records: 4, NotConfirmedFound: 5, UnansweredFound: 6, Unanswered: 7, Duplicates: 8, Forgotten: 9,
+		Copies: []Found{{App: 1}}, Lost: []Entry{{Seq: 2}}, Untrue: []Entry{{Seq: 3}}, Twice: []Found{{App: 4}}, Disordered: []Disorder{{Offset: 5}}, Strangers: []Found{{App: 6}},
+	}
+	var sum Report
+	sum.Add(&one)
+	if !reflect.DeepEqual(sum, one) {
+		t.Errorf("nothing and one are %+v, want %+v", sum, one)
+	}
+	sum.Add(&one)
+	for i := range reflect.TypeFor[Report]().NumField() {
+		got, of := reflect.ValueOf(sum).Field(i), reflect.ValueOf(one).Field(i)
+		if of.Kind() == reflect.Int && got.Int() != 2*of.Int() || of.Kind() == reflect.Slice && got.Len() != 2 {
+			t.Errorf("%s is %v", reflect.TypeFor[Report]().Field(i).Name, got)
+		}
 	}
 }
 
