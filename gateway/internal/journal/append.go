@@ -105,6 +105,14 @@ func (j *Journal) Append(reserve bool, fill func(dst []byte) []byte) (Ticket, er
 	return t, err
 }
 
+// HasRoom reports whether Append would find room for one more entry, were it empty. The answer
+// is of the moment: others append too. It may be called from any goroutine.
+func (j *Journal) HasRoom(reserve bool) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.room.fits(int64(j.cur.end+entryHeaderLen), reserve)
+}
+
 // append is the critical section; first is true when the batch was empty before.
 func (j *Journal) append(reserve bool, now int64, fill func(dst []byte) []byte) (t Ticket, first bool, err error) {
 	j.mu.Lock()
