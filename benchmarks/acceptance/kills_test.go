@@ -90,7 +90,7 @@ func TestProofKafkaNodesKilled(t *testing.T) {
 		t.Skip("the embedded broker has one node")
 	}
 	s := mixedScene(t, 64)
-	perSecond := rate(t)
+	perSecond := max(1, rate(t)/2) // it takes long: each node has to be in sync again
 	load := s.mixedLoad(perSecond)
 	load.progress(perSecond)
 	for node := 1; node <= 3; node++ {

@@ -2,7 +2,6 @@ package acceptance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -73,6 +72,7 @@ func (s *scene) bounded(entries []ledger.Entry, report *ledger.Report) error {
 		if s.bound == nil {
 			s.bound = &allowed
 		}
+		s.row.Bound = s.bound
 		if s.row.Faults > len(s.row.Kills) { // what waited for Kafka is old when it is delivered
 			entries = nil
 		}
@@ -118,7 +118,10 @@ func (s *scene) compare(entries []ledger.Entry) (*ledger.Report, error) {
 		}
 		return nil
 	})
-	return &report, errors.Join(err, report.Err())
+	if wrong := report.Err(); wrong != nil {
+		err = wrong
+	}
+	return &report, err
 }
 
 // compareTopic compares with what is in a topic now. What came is read once, however often

@@ -112,14 +112,14 @@ func TestTable(t *testing.T) {
 }
 
 func TestWrite(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "results")
-	if err := Write(folder, "make it so", []Row{{Test: "A", Scenario: "a", Kills: []Kill{{Settled: 5}}}}); err != nil {
+	prefix := filepath.Join(t.TempDir(), "results", "proven")
+	if err := Write(prefix, "make it so", []Row{{Test: "A", Scenario: "a", Kills: []Kill{{Settled: 5}}}}); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"acceptance.md": "    make it so\n", "acceptance.jsonl": `"settled":5`} {
-		text, err := os.ReadFile(filepath.Join(folder, name))
+	for end, want := range map[string]string{".md": "# proven\n", ".jsonl": `"settled":5`} {
+		text, err := os.ReadFile(prefix + end)
 		if err != nil || !strings.Contains(string(text), want) || strings.Contains(string(text), "%!") {
-			t.Errorf("%s: %v\n%s", name, err, text)
+			t.Errorf("%s: %v\n%s", end, err, text)
 		}
 	}
 }

@@ -13,19 +13,19 @@ import (
 )
 
 // preface says how the table is to be read: the date, the machine, the command.
-const preface = `# acceptance
+const preface = `# %s
 
 %s, %s, %d cores, %s.
 
     %s
 
-Each scenario runs the real binaries under load against a Kafka of three nodes, and holds what is in Kafka to a ledger that the load generator kept. "Found" counts callbacks that were answered 200; with "lost" and "memory: not found" they add up to "answered 200". A callback at ack level memory may be lost when its gateway is killed before it was written: only those whose answer came within 2 s of a kill are counted as such, any other is lost. Duplicates may be at most what the journals held above their checkpoints at the kills: what was delivered since the last checkpoint and what was under way. Out of order counts first occurrences: of two callbacks of an app, the first had been answered before the second was sent, and stands behind it. The raw rows, with every kill, are in acceptance.jsonl.
+Each scenario runs the real binaries under load against a Kafka of three nodes, and holds what is in Kafka to a ledger that the load generator kept. "Found" counts callbacks that were answered 200; with "lost" and "memory: not found" they add up to "answered 200". A callback at ack level memory may be lost when its gateway is killed before it was written: only those whose answer came within 2 s of a kill are counted as such, any other is lost. Duplicates may be at most what the journals held above their checkpoints at the kills: what was delivered since the last checkpoint and what was under way. Out of order counts first occurrences: of two callbacks of an app, the first had been answered before the second was sent, and stands behind it. The raw rows, with every kill, are in %s.jsonl.
 
 %s`
 
-// Write writes acceptance.md, the table with how it came about, and acceptance.jsonl, the
-// rows, into folder.
-func Write(folder, how string, rows []Row) error {
+// Write writes prefix.md, the table with how it came about, and prefix.jsonl, the rows. It makes
+// the folder where that is missing.
+func Write(prefix, how string, rows []Row) error {
 	var raw bytes.Buffer
 	for i := range rows {
 		line, err := json.Marshal(&rows[i])
@@ -34,12 +34,13 @@ func Write(folder, how string, rows []Row) error {
 		}
 		raw.Write(append(line, '\n'))
 	}
-	page := fmt.Sprintf(preface, time.Now().UTC().Format(time.DateOnly), machine(), runtime.NumCPU(), runtime.Version(), how, Table(rows))
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	name := filepath.Base(prefix)
+	page := fmt.Sprintf(preface, name, time.Now().UTC().Format(time.DateOnly), machine(), runtime.NumCPU(), runtime.Version(), how, name, Table(rows))
+	if err := os.MkdirAll(filepath.Dir(prefix), 0o755); err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}
-	for name, text := range map[string][]byte{"acceptance.md": []byte(page), "acceptance.jsonl": raw.Bytes()} {
-		if err := os.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil {
+	for end, text := range map[string][]byte{".md": []byte(page), ".jsonl": raw.Bytes()} {
+		if err := os.WriteFile(prefix+end, text, 0o644); err != nil {
 			return fmt.Errorf("write results: %w", err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 func main() {
 	rows := flag.String("rows", "", "folder in which the scenarios' rows are")
-	out := flag.String("out", "benchmarks/results", "folder for acceptance.md and acceptance.jsonl")
+	out := flag.String("out", "benchmarks/results/acceptance", "prefix of the .md and the .jsonl that are written")
 	how := flag.String("how", "make acceptance", "the command that the rows came of")
 	flag.Parse()
 	if err := write(*rows, *out, *how); err != nil {
