@@ -127,12 +127,6 @@ func (f *flood) limited() {
 	limitRate(f.t, f.appsFile, f.app, 0)
 }
 
-// Answers of a tally.
-const (
-	answer429  = "429 19" // over its rate
-	answerFull = "503 20" // no room
-)
-
 // unlimited is the flood until nothing but the reserve is left, and a good part of that
 // is used by alarms.
 func (f *flood) unlimited() {

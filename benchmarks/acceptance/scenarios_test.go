@@ -97,6 +97,16 @@ func tallied(t *testing.T, entries []ledger.Entry) tally {
 // of returns how many got this answer.
 func (c tally) of(status, code int) int { return c[fmt.Sprintf("%d %d", status, code)] }
 
+// Answers of a tally.
+var (
+	answer429  = fmt.Sprintf("429 %d", overRate)
+	answerFull = fmt.Sprintf("503 %d", journalFull)
+
+	// slow are the answers of a gateway whose disk is slow for a moment, as it may be where
+	// everything shares one: both batches of so small a journal are full, or a sync took too long.
+	slow = []string{fmt.Sprintf("503 %d", tooBusy), fmt.Sprintf("503 %d", notConfirmed.NotConfirmed[0])}
+)
+
 // only fails the test where there was another answer than a 200 or one of these.
 func (c tally) only(t *testing.T, what string, answers ...string) {
 	t.Helper()
