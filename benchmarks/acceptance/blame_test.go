@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tidegate/tidegate/benchmarks/acceptance/proof"
 	"github.com/tidegate/tidegate/benchmarks/load/ledger"
@@ -25,7 +24,7 @@ func TestBlame(t *testing.T) {
 	if !slices.Equal(blamed, []int{0, 0, 1, 0, 1}) || allowed != 10 || kills[0].Copies != 3 || kills[1].Copies != 2 {
 		t.Errorf("blamed %v, allowed %d, kills %+v", blamed, allowed, kills)
 	}
-	if err := checkCopies(kills, copies, blamed, nil); err != nil {
+	if err := checkCopies(copies, blamed); err != nil {
 		t.Error(err)
 	}
 	for name, copies := range map[string][]ledger.Found{
@@ -36,21 +35,21 @@ func TestBlame(t *testing.T) {
 		"no id":                 {{ID: "?"}},
 	} {
 		blamed, _ := blame(kills, copies)
-		if err := checkCopies(kills, copies, blamed, nil); blamed[len(blamed)-1] != -1 || err == nil || !strings.Contains(err.Error(), "settled") {
+		if err := checkCopies(copies, blamed); blamed[len(blamed)-1] != -1 || err == nil || !strings.Contains(err.Error(), "settled") {
 			t.Errorf("%s: blamed %v, %v", name, blamed, err)
 		}
 	}
 }
 
-// What was answered long before a kill was settled long before it.
-func TestOldCopies(t *testing.T) {
-	at := time.Hour.Microseconds()
-	kills, copies := []proof.Kill{{At: at, Last: 1}}, []ledger.Found{{App: 1, Digest: "d", ID: copyOf(1).ID}}
-	for age, want := range map[time.Duration]bool{stale - time.Microsecond: true, stale + time.Microsecond: false} {
-		entries := []ledger.Entry{{App: 1, Digest: "d", Done: at - age.Microseconds()}}
-		if err := checkCopies(kills, copies, []int{0}, entries); (err == nil) != want {
-			t.Errorf("answered %s before the kill: %v", age, err)
-		}
+// A checkpoint that is never written makes a copy of everything at every kill.
+func TestTooManyCopies(t *testing.T) {
+	copies := slices.Repeat([]ledger.Found{copyOf(1), copyOf(2)}, mostCopies)
+	if err := checkCopies(copies, make([]int, len(copies))); err != nil {
+		t.Errorf("%d copies of each: %v", mostCopies, err)
+	}
+	copies = append(copies, copyOf(2))
+	if err := checkCopies(copies, make([]int, len(copies))); err == nil || !strings.Contains(err.Error(), "-2") {
+		t.Errorf("one more: %v", err)
 	}
 }
 

@@ -52,7 +52,7 @@ func (s *scene) proof(name string, entries []ledger.Entry) *ledger.Report {
 	s.row.Faults += len(s.row.Kills)
 	s.row.Seconds = time.Since(s.began).Seconds()
 	if err == nil {
-		err = s.bounded(entries, report)
+		err = s.bounded(report)
 	}
 	if err != nil {
 		s.row.Wrong = err.Error()
@@ -66,17 +66,14 @@ func (s *scene) proof(name string, entries []ledger.Entry) *ledger.Report {
 func (s *scene) atMost(duplicates int) { s.bound = &duplicates }
 
 // bounded holds the duplicates to their bound.
-func (s *scene) bounded(entries []ledger.Entry, report *ledger.Report) error {
+func (s *scene) bounded(report *ledger.Report) error {
 	if len(s.row.Kills) > 0 {
 		blamed, allowed := blame(s.row.Kills, report.Copies)
 		if s.bound == nil {
 			s.bound = &allowed
 		}
 		s.row.Bound = s.bound
-		if s.row.Faults > len(s.row.Kills) { // what waited for Kafka is old when it is delivered
-			entries = nil
-		}
-		if err := checkCopies(s.row.Kills, report.Copies, blamed, entries); err != nil {
+		if err := checkCopies(report.Copies, blamed); err != nil {
 			return err
 		}
 	}
