@@ -38,6 +38,7 @@ type result struct {
 	failure      ledger.Failure
 	exchange     int64 // which one of its connection, from 1; 0: there was none
 	last         bool  // the answer said that its connection has no further one
+	retryAfter   int   // seconds of its Retry-After, 0: it had none
 }
 
 // exchange sends one whole request and waits for its answer. It never retries: what
@@ -85,7 +86,7 @@ func (c *connection) answer() result {
 				if parsed.last {
 					c.close()
 				}
-				return result{status: parsed.status, code: parsed.code, last: parsed.last}
+				return result{status: parsed.status, code: parsed.code, last: parsed.last, retryAfter: parsed.retryAfter}
 			}
 		}
 		if err != nil {
@@ -121,6 +122,7 @@ func (c *connection) close() {
 type answer struct {
 	status, code int
 	last         bool // the server closes the connection after it
+	retryAfter   int  // seconds, 0: not said
 }
 
 var errBadAnswer = errors.New("not an HTTP/1.1 answer with a Content-Length and the vendor's envelope")
@@ -152,6 +154,10 @@ func (a *answer) parse(in []byte) (whole bool, err error) {
 			}
 		case bytes.EqualFold(name, []byte("Connection")):
 			a.last = bytes.EqualFold(value, []byte("close"))
+		case bytes.EqualFold(name, []byte("Retry-After")):
+			if a.retryAfter, err = strconv.Atoi(string(value)); err != nil {
+				return false, errBadAnswer
+			}
 		}
 	}
 	body := in[end+4:]

@@ -235,7 +235,7 @@ func pause(ctx context.Context, d time.Duration) {
 // record counts one exchange that has just ended and writes it down.
 func (r *run) record(shard int, e *ledger.Entry, result result, due, free, sent time.Duration) {
 	done := time.Since(r.start)
-	e.Status, e.Code, e.Failure, e.Exchange, e.Close = result.status, result.code, result.failure, result.exchange, result.last
+	e.Status, e.Code, e.Failure, e.Exchange, e.Close, e.Retry = result.status, result.code, result.failure, result.exchange, result.last, result.retryAfter
 	if r.command.Rate == 0 {
 		due = sent
 	}

@@ -36,6 +36,9 @@ func TestAnswerParser(t *testing.T) {
 		{name: "503 with a code, last of its connection",
 			in:   "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 19\r\n\r\n" + `{"ErrorCode": 7001}`,
 			want: answer{status: 503, code: 7001, last: true}},
+		{name: "says when to try again",
+			in:   "HTTP/1.1 503 X\r\nretry-after: 5\r\nContent-Length: 15\r\n\r\n" + `{"ErrorCode":1}`,
+			want: answer{status: 503, code: 1, retryAfter: 5}},
 		{name: "negative code", in: "HTTP/1.1 400 Bad Request\r\nContent-Length: 16\r\n\r\n" + `{"ErrorCode":-1}`, want: answer{status: 400, code: -1}},
 		{name: "no envelope", in: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", bad: true},
 		{name: "empty body", in: "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", bad: true},
@@ -240,9 +243,11 @@ func TestOutcomesAreToldApart(t *testing.T) {
 		status  int
 		code    int
 		last    bool // of its connection, as the answer says
+		retry   int
 		next    int64
 	}{
-		{name: "refused by the application", outcome: "503 7", status: 503, code: 7, next: 3, handle: func(w http.ResponseWriter) {
+		{name: "refused by the application", outcome: "503 7", status: 503, code: 7, retry: 5, next: 3, handle: func(w http.ResponseWriter) {
+			w.Header().Set("Retry-After", "5")
 			w.Header().Set("Content-Length", "15")
 			w.WriteHeader(503)
 			fmt.Fprint(w, `{"ErrorCode":7}`)
@@ -280,7 +285,7 @@ func TestOutcomesAreToldApart(t *testing.T) {
 			}
 			e := entries[1]
 			if s.Outcomes[test.outcome] < 1 || s.Requests != 3 || e.Failure != test.failure || e.Status != test.status || e.Code != test.code ||
-				e.Exchange != 2 || e.Close != test.last {
+				e.Exchange != 2 || e.Close != test.last || e.Retry != test.retry {
 				t.Errorf("summary %+v, entry %+v", s, e)
 			}
 			if entries[2].Status != 200 || entries[2].Exchange != test.next {

@@ -70,6 +70,7 @@ type Entry struct {
 	Failure   Failure `json:"failure,omitempty"` //
 	Exchange  int64   `json:"exchange"`          // which request of its connection, from 1; 0: it had no connection
 	Close     bool    `json:"close,omitempty"`   // the answer said that it was the last of its connection
+	Retry     int     `json:"retry,omitempty"`   // seconds after which the answer said to try again, 0: it did not say
 }
 
 // Latency is the time from the scheduled arrival to the answer: what a caller that does
@@ -121,6 +122,9 @@ func appendLine(dst []byte, e *Entry) []byte {
 	field(`,"exchange":`, e.Exchange)
 	if e.Close {
 		dst = append(dst, `,"close":true`...)
+	}
+	if e.Retry != 0 {
+		field(`,"retry":`, int64(e.Retry))
 	}
 	return append(dst, '}', '\n')
 }

@@ -26,7 +26,7 @@ func drawEntry(t *rapid.T) Entry {
 		Due:    rapid.Int64().Draw(t, "due"), Sent: rapid.Int64().Draw(t, "sent"), Done: rapid.Int64().Draw(t, "done"),
 		Status: rapid.IntRange(0, 599).Draw(t, "status"), Code: rapid.Int().Draw(t, "code"),
 		Failure:  rapid.SampledFrom([]Failure{"", FailureConnect, FailureReset, FailureClosed, FailureCut, FailureTimeout, FailureBadAnswer}).Draw(t, "failure"),
-		Exchange: rapid.Int64().Draw(t, "exchange"), Close: rapid.Bool().Draw(t, "close"),
+		Exchange: rapid.Int64().Draw(t, "exchange"), Close: rapid.Bool().Draw(t, "close"), Retry: rapid.Int().Draw(t, "retry"),
 	}
 }
 

@@ -117,6 +117,27 @@ func TestCreateTopicsLeavesWhatExists(t *testing.T) {
 	}
 }
 
+func TestDeletedTopicIsMadeAgainEmpty(t *testing.T) {
+	_, f := startBroker(t)
+	topic := schema.NewTopics("").AlarmsRaw
+	produce(t, f, topic, 0, 10)
+	if err := DeleteTopic(t.Context(), f, topic); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Ends(t.Context(), f, topic); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		t.Errorf("a deleted topic's ends: %v", err)
+	}
+	if err := DeleteTopic(t.Context(), f, topic); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		t.Errorf("a second time: %v", err)
+	}
+	if err := CreateTopics(t.Context(), f, 4); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := ReadAll(t.Context(), f, topic, nil); err != nil || len(records) != 0 {
+		t.Errorf("%d records in a topic that was made again, %v", len(records), err)
+	}
+}
+
 func TestCreateTopicsReplicatesOnThreeNodes(t *testing.T) {
 	b, err := StartBroker(BrokerOptions{DataDir: t.TempDir(), Ports: []int{0, 0, 0}})
 	if err != nil {

@@ -46,6 +46,31 @@ func CreateTopics(ctx context.Context, f kafkaconn.Flags, partitions int) error 
 	return nil
 }
 
+// DeleteTopic takes a topic away with all that is in it. One that is not there is an error.
+// CreateTopics makes it again.
+func DeleteTopic(ctx context.Context, f kafkaconn.Flags, name string) error {
+	client, err := newClient(f)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	topic := kmsg.NewDeleteTopicsRequestTopic()
+	topic.Topic = &name
+	request := kmsg.NewPtrDeleteTopicsRequest()
+	request.TimeoutMillis = 10_000
+	request.Topics, request.TopicNames = []kmsg.DeleteTopicsRequestTopic{topic}, []string{name} // by version
+	answer, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return fmt.Errorf("delete topic %s: %w", name, err)
+	}
+	for i := range answer.Topics {
+		if err := kerr.ErrorForCode(answer.Topics[i].ErrorCode); err != nil {
+			return fmt.Errorf("delete topic %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 func topicRequest(name string, partitions, nodes int) kmsg.CreateTopicsRequestTopic {
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic = name

@@ -59,7 +59,7 @@ type Forwarder struct {
 	mailbox mailbox
 
 	// For other goroutines.
-	refusing   atomic.Pointer[map[string]bool] // topics that are parked at present
+	refusing   atomic.Pointer[map[string]bool] // topics that are parked at present, or not yet emptied
 	parkedFull atomic.Bool
 	drainMu    sync.Mutex
 	drains     []chan error // guarded by drainMu; nil after Run: stopped
@@ -110,11 +110,14 @@ func New(o Options) (*Forwarder, error) {
 	if err := f.loadParked(); err != nil {
 		return nil, fmt.Errorf("load the parked journal: %w", err)
 	}
+	f.publishRefusing()
+	f.setParkedFull(!f.parked.HasRoom(false))
 	return f, nil
 }
 
-// TopicRefused reports whether a topic is parked and its room there is nearly used up: receive
-// answers 503 for it. It costs one atomic load while that is not so.
+// TopicRefused reports whether a topic is parked, or what was parked of it is not yet delivered,
+// and its room there is nearly used up: receive answers 503 for it. It costs one atomic load
+// while that is not so.
 func (f *Forwarder) TopicRefused(topic string) bool {
 	return f.parkedFull.Load() && (*f.refusing.Load())[topic]
 }

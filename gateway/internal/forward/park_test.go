@@ -193,6 +193,43 @@ func TestParkedFull(t *testing.T) {
 	}
 }
 
+// As long as the parked journal is full and its topic not open again, receive is told so: also
+// while the topic is tried again, and from the first moment after a restart. What it took
+// meanwhile would be parked on top, and once the reserve is used up too, it would stand in the
+// main journal, which can free nothing behind it, until that is full for all topics.
+func TestParkedFullIsToldWithoutGaps(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(2, testTopic))
+	r.parkedBytes = 12 << 20 // three segments
+	r.forward = func(o *Options) { o.TopicRetryMax = 100 * time.Millisecond }
+	closed := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testTopic, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	r.start()
+	eventually(t, "receive is told to refuse the topic", func() bool {
+		c := r.callback(testTopic, 5)
+		c.Body = append(c.Body, slices.Repeat([]byte(" "), 20_000)...)
+		r.synced(r.appendCallback(testTopic, c))
+		return r.forwarder.TopicRefused(testTopic)
+	})
+	told := func(while string, times int) {
+		t.Helper()
+		deadline := time.Now().Add(20 * time.Second)
+		for last := closed.Hits() + times; closed.Hits() < last; {
+			if !r.forwarder.TopicRefused(testTopic) {
+				t.Fatalf("%s, receive may take callbacks of the topic", while)
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: the topic is not tried", while)
+			}
+		}
+	}
+	told("while the topic is tried again", 3)
+	r.stop()
+	r.start()
+	told("after a restart", 3)
+	closed.Remove()
+	r.drainSpaced(testTopic)
+	eventually(t, "receive is told that there is room", func() bool { return !r.forwarder.TopicRefused(testTopic) })
+}
+
 // drainSpaced drains, and counts records whose bodies are padded with spaces.
 func (r *rig) drainSpaced(topic string) {
 	r.t.Helper()

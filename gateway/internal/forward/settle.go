@@ -163,11 +163,12 @@ func (f *Forwarder) refuse(t *topic, code int16) {
 		zap.Duration("next_attempt", t.backoff))
 }
 
-// publishRefusing tells TopicRefused which topics are parked.
+// publishRefusing tells TopicRefused which topics are parked. One that is tried again is still
+// among them: should it refuse once more, what receive took meanwhile would need room too.
 func (f *Forwarder) publishRefusing() {
 	refusing := map[string]bool{}
 	for _, t := range f.order {
-		if t.state == refused {
+		if t.state != open {
 			refusing[t.name] = true
 		}
 	}

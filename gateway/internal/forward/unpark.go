@@ -34,6 +34,7 @@ func (f *Forwarder) reopen(t *topic) {
 	t.parked.close()
 	t.parked.ahead = nil
 	t.state = open
+	f.publishRefusing()
 	f.o.Log.Info("topic is open", zap.String("topic", t.name))
 }
 

@@ -129,8 +129,8 @@ func (r *room) take(size int64) {
 //
 // fill appends the payload to dst, which is empty and has room for Options.MaxPayload
 // bytes, and returns the result; it runs inside the critical section, must not keep dst,
-// call the journal or fail. The committer may be who runs it. A payload may be empty. reserve lets the entry use the last
-// tenth of the budget and of the batch.
+// call the journal or fail. The committer may be who runs it. A payload may be empty. reserve
+// lets the entry use the last tenth of the budget and of the batch.
 //
 // Errors, after each of which nothing was taken: ErrFull (503, Retry-After; errors.Is
 // also finds ErrBusy in some), ErrTooLarge (413), ErrClosed (503).
@@ -150,6 +150,14 @@ func (j *Journal) TryAppend(reserve bool, fill func(dst []byte) []byte) (Ticket,
 		kick(j.wake)
 	}
 	return t, err
+}
+
+// HasRoom reports whether Append would find room for one more entry, were it empty. The answer
+// is of the moment: others append too. It may be called from any goroutine.
+func (j *Journal) HasRoom(reserve bool) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.room.fits(int64(j.cur.end+entryHeaderLen), reserve)
 }
 
 // append is the critical section.

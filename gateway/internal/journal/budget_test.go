@@ -49,8 +49,17 @@ func TestBudget(t *testing.T) {
 		o := small(mem)
 		o.Retain = time.Hour // retention gives way to the budget
 		j := mustOpen(t, o)
+		hasRoom := func(ordinary, reserve bool) {
+			t.Helper()
+			if j.HasRoom(false) != ordinary || j.HasRoom(true) != reserve {
+				t.Errorf("HasRoom says %v, with reserve %v, want %v and %v", j.HasRoom(false), j.HasRoom(true), ordinary, reserve)
+			}
+		}
+		hasRoom(true, true)
 		_, ordinary := fillUp(t, j, false)
+		hasRoom(false, true)
 		last, reserved := fillUp(t, j, true)
+		hasRoom(false, false)
 		if ordinary == 0 || reserved == 0 {
 			t.Fatalf("%d ordinary, then %d with reserve", ordinary, reserved)
 		}
