@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,7 +72,7 @@ func BenchmarkClients(b *testing.B) {
 			send := turn.prepare(b, topic)
 			runtime.GC()
 			cpu, began := rounds.CPU(), time.Now()
-			send()
+			pprof.Do(context.Background(), pprof.Labels("turn", turn.name), func(context.Context) { send() })
 			took[turn.name], cpu = time.Since(began), rounds.CPU()-cpu
 			f.Add(turn.name+"-records/s", clientRecords/took[turn.name].Seconds())
 			f.Add(turn.name+"-us-cpu/record", float64(cpu.Microseconds())/clientRecords)
@@ -206,12 +207,11 @@ func (r *clientsRig) forwarder(b *testing.B, topic string) (send func()) {
 			b.Fatal(err)
 		}
 		defer p.Close()
-		f, err := New(Options{Journal: r.main, Parked: r.parked, Producer: p, Topics: []string{topic}})
+		f, err := New(Options{Journal: r.main, Parked: r.parked, Producer: p, Topics: []string{topic}, unpaced: true})
 		if err != nil {
 			b.Fatal(err)
 		}
 		f.settled, f.liveLSN = r.first-1, r.first-1
-		f.pace = pace{limited: true, rate: 1e7}
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = p.Run(ctx) }) // never an error

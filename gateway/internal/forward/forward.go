@@ -28,6 +28,8 @@ type Options struct {
 	RecordRetry   time.Duration // how often refused records are tried again; 10 min
 	TopicRetryMin time.Duration // first and longest distance of the attempts to deliver a
 	TopicRetryMax time.Duration // topic that refused; 1 s, 1 min
+
+	unpaced bool // benchmarks: catching up takes nothing from anybody
 }
 
 func (o Options) withDefaults() Options {
@@ -75,6 +77,8 @@ type Forwarder struct {
 	live    hand
 	liveLSN journal.LSN // the last entry that the live reader gave to its lane
 	pass    pass
+	tookAt  time.Time     // when a lane last took an entry of the main journal
+	over    int           // entries of lagging lanes that the live reader met in a row
 	settled journal.LSN   // what the last checkpoint said
 	stand   *HaltError    // where delivery from the main journal halts; nil: nowhere
 	skipped []journal.LSN // of the main journal, above settled

@@ -66,6 +66,7 @@ func (f *Forwarder) offer(l *lane, o *offered) reply {
 	r := f.add(l, o, uint64(o.lsn))
 	if r == took {
 		l.window.push(o.lsn, o.at)
+		f.tookAt = f.now
 	}
 	return r
 }

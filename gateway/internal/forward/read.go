@@ -79,7 +79,11 @@ func (f *Forwarder) readLive(n int) bool {
 // waits a moment for the lane.
 func (f *Forwarder) deal(o *offered) bool {
 	l := f.laneOf(o)
-	if l.lagging || l.topic.settledAhead(o.lsn, f.key) {
+	if l.lagging {
+		f.over++
+		return true
+	}
+	if l.topic.settledAhead(o.lsn, f.key) {
 		return true
 	}
 	switch r := f.offer(l, o); {
@@ -87,13 +91,35 @@ func (f *Forwarder) deal(o *offered) bool {
 		return false
 	case r != took:
 		l.lag(o.lsn, f)
+	default:
+		f.over = 0
 	}
 	return true
 }
 
+const (
+	// restAfter is how many entries of lagging lanes in a row the live reader passes over before
+	// it rests for a while: all that it reads then, the pass reads again.
+	restAfter = chunk
+
+	// restFor is how long it rests at most while no lane takes anything: what lags may be stuck,
+	// and an entry of another lane may be next.
+	restFor = 100 * time.Millisecond
+
+	// restWithin is how far it may be ahead of the pass to rest, in entries: waiting for a pass
+	// that has a long way to go would hold up the other lanes.
+	restWithin = 32 << 10
+)
+
 // resting reports whether the live reader has nothing to win: while Kafka is away it would only
-// find out that lane after lane is full.
-func (f *Forwarder) resting() bool { return !f.o.Producer.Up() && f.anyLagging() }
+// find out that lane after lane is full; and where it has met nothing but lagging lanes for a
+// while it waits for them, if they move and are not far behind.
+func (f *Forwarder) resting() bool {
+	if !f.o.Producer.Up() {
+		return f.anyLagging()
+	}
+	return f.over >= restAfter && f.now.Sub(f.tookAt) < restFor && (!f.pass.running || f.liveLSN < f.pass.lsn+restWithin)
+}
 
 // anyLagging reports whether a lane lags.
 func (f *Forwarder) anyLagging() bool {
@@ -238,6 +264,7 @@ func (f *Forwarder) endPass() {
 			l.inPass = false
 		}
 	}
+	f.over = 0 // lanes are back, so look again
 	// Closed, because a reader keeps its segment from being freed.
 	f.pass.reader.Close()
 	f.pass.hand, f.pass.running = hand{}, false
