@@ -111,7 +111,8 @@ func openAndKill(b *testing.B, dir string) time.Duration {
 		b.Fatalf("%d corruptions", n)
 	}
 	for range 64 {
-		mustSync(b, j, "unproven")
+		tk := mustAppend(b, j, "unproven")
+		eventually(b, "it is durable", func() bool { return j.Synced() >= tk.LSN })
 	}
 	kill()
 	_ = j.Close() // as above

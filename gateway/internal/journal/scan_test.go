@@ -61,7 +61,8 @@ func TestViewIsTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		limit := int64(4 * scanBytes)
-		padded := append(content, make([]byte, int(limit)-len(content))...)
+		padded := make([]byte, limit)
+		copy(padded, content)
 		s := newScanner(f, 0, 0, limit)
 		for range rapid.IntRange(1, 20).Draw(t, "views") {
 			off := rapid.Int64Range(0, limit-1).Draw(t, "off")
