@@ -17,7 +17,7 @@ import (
 // partsCommand runs benchmarks.
 type partsCommand struct {
 	Brokers string   `placeholder:"LIST" help:"A real Kafka on loopback, for the clients; without it they are left out."`
-	Only    []string `placeholder:"NAME" help:"Only these parts: append, recovery, clients, encode (default: all)."`
+	Only    []string `placeholder:"NAME" help:"Only these parts: append, recovery, clients, peers, encode (default: all)."`
 	Rounds  int      `default:"5" help:"How often each takes its turn (default ${default})."`
 	Out     string   `default:"benchmarks/results" help:"Folder for the table and the raw lines (default ${default})."`
 	Name    string   `default:"parts" help:"Name of the files written (default ${default})."`
@@ -28,8 +28,9 @@ type partsCommand struct {
 type part struct {
 	name, title, goal string
 	pkg, bench        string
-	timed             bool // by the clock, not in rounds
-	kafka             bool // needs a real one
+	module            string // folder of its module; empty: this one
+	timed             bool   // by the clock, not in rounds
+	kafka             bool   // needs a real one
 }
 
 var parts = []part{
@@ -39,6 +40,8 @@ var parts = []part{
 		pkg: "./gateway/internal/journal/", bench: "^BenchmarkRecovery$"},
 	{name: "clients", title: "Forwarding, over other clients that send the same records to the same Kafka", goal: "x-franz-go is 0.7 at least, the goal 1",
 		pkg: "./gateway/internal/forward/", bench: "^BenchmarkClients$", kafka: true},
+	{name: "peers", title: "tidwall/wal, over write + fdatasync of the same batches", goal: "to see the journal's figures beside; it promises less (benchmarks/peers/doc.go)",
+		module: "benchmarks/peers", pkg: ".", bench: "^BenchmarkTidwall$"},
 	{name: "encode", title: "Building a record batch", goal: "no allocation",
 		pkg: "./internal/produce/", bench: "^BenchmarkEncode$", timed: true},
 }
@@ -97,7 +100,11 @@ func (c partsCommand) args(p part) []string {
 	if p.timed {
 		benchtime = "1s"
 	}
-	return []string{"test", "-run", "^$", "-bench", p.bench, "-benchtime", benchtime, "-timeout", "20m", p.pkg}
+	args := []string{"test"}
+	if p.module != "" {
+		args = append(args, "-C", p.module)
+	}
+	return append(args, "-run", "^$", "-bench", p.bench, "-benchtime", benchtime, "-timeout", "20m", p.pkg)
 }
 
 // line is the command as a person types it.
