@@ -76,8 +76,8 @@ type Forwarder struct {
 	order   []*topic // the same, in the order of their making
 	live    hand
 	liveLSN journal.LSN // the last entry that the live reader gave to its lane
+	readAt  time.Time   // when the live reader last got any further
 	pass    pass
-	tookAt  time.Time     // when a lane last took an entry of the main journal
 	over    int           // entries of lagging lanes that the live reader met in a row
 	settled journal.LSN   // what the last checkpoint said
 	stand   *HaltError    // where delivery from the main journal halts; nil: nowhere
