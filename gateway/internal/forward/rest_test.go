@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -57,6 +58,32 @@ func TestLiveReaderRestsWhileAllLanesLag(t *testing.T) {
 	if samples == 0 {
 		t.Error("no lane lagged: the test shows nothing")
 	}
+	r.drain()
+	r.inOrder(testTopic, r.fetch(testTopic))
+}
+
+// Whatever lies in the journal for a partition that does not answer, the others' entries behind it
+// are found.
+func TestStuckLaneDoesNotRestTheLiveReader(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(2, testTopic))
+	r.produce = func(o *produce.Options) { o.MaxBatchRecords = 100 }
+	r.forward = func(o *Options) { o.unpaced, o.Topics = true, []string{testTopic} }
+	stuck := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{0}, Err: kerr.LeaderNotAvailable, Count: -1})
+	var here, there []int64 // apps of the partition that is stuck, and of the other
+	for _, app := range apps(16) {
+		if inPartition([]int64{app}, 0, 2) == 1 {
+			here = append(here, app)
+		} else {
+			there = append(there, app)
+		}
+	}
+	r.start()
+	for range 4 * restAfter / len(here) {
+		r.append(testTopic, here...)
+	}
+	r.append(testTopic, there...)
+	eventually(t, "the other partition has its records", func() bool { return watermark(r, testTopic, 1) == int64(len(there)) })
+	stuck.Remove()
 	r.drain()
 	r.inOrder(testTopic, r.fetch(testTopic))
 }
