@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -80,19 +81,14 @@ func (c partsCommand) Run(ctx context.Context) error {
 
 // wants reports whether p was asked for and can run.
 func (c partsCommand) wants(p part) bool {
+	if len(c.Only) > 0 && !slices.Contains(c.Only, p.name) {
+		return false
+	}
 	if p.kafka && c.Brokers == "" {
 		fmt.Printf("%s: left out, --brokers names no Kafka\n", p.name)
 		return false
 	}
-	if len(c.Only) == 0 {
-		return true
-	}
-	for _, name := range c.Only {
-		if name == p.name {
-			return true
-		}
-	}
-	return false
+	return true
 }
 
 func (c partsCommand) args(p part) []string {
