@@ -55,7 +55,7 @@ check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin)
 compare: build ## the gateway at each ack level beside handlers that only answer, Kafka away, there and returning, into benchmarks/results; 8 minutes
 	.ci/compare $(COMPARE)
 
-bench: build ## figures of this machine into benchmarks/results: compare, and the packages
+bench: build ## figures of this machine into benchmarks/results: compare, the parts over their baselines, memory, the packages; 15 minutes
 	.ci/bench $(COMPARE)
 
 tidy: ## bring go.mod and go.sum up to date

@@ -17,6 +17,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 
@@ -40,7 +41,15 @@ var commandLine = process.CommandLine{
 	EnvPrefix:   "TIDEGATE_GATEWAY",
 }
 
+// garbagePercent is how much garbage the heap may hold for what is alive, unless GOGC says
+// otherwise. What is alive is nearly all buffers of bytes, which cost nothing to mark, and the hot
+// paths make no garbage: at 100, the default, the process was 20 MiB larger for nothing.
+const garbagePercent = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 

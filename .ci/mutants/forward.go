@@ -74,8 +74,16 @@ var forwardMutants = []mutant{
 		name: "live-reader-overtakes-a-lagging-lane", promise: "forward", pkg: forwardPkg, test: "TestCatchUp",
 		edits: []edit{{
 			"gateway/internal/forward/read.go",
-			`if l.lagging || l.topic`,
-			`if l.topic`,
+			"	if l.lagging {\n		f.over++\n		return true\n	}\n",
+			"",
+		}},
+	},
+	{
+		name: "live-reader-rests-for-a-stuck-lane", promise: "forward", pkg: forwardPkg, test: "TestStuckLaneDoesNotRestTheLiveReader",
+		edits: []edit{{
+			"gateway/internal/forward/read.go",
+			`l.out != nil && !l.out.lane.Stalled() {`,
+			`l.out != nil {`,
 		}},
 	},
 	{

@@ -85,7 +85,7 @@ func (p *Producer) round(ctx context.Context, c *call, records []schema.Record, 
 		lanes[l] = struct{}{}
 	}
 	for l := range lanes {
-		l.hurry()
+		l.Flush(0)
 	}
 	return c.wait(ctx, p)
 }

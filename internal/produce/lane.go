@@ -55,13 +55,14 @@ type Lane struct {
 	wake      chan struct{}
 
 	mu      sync.Mutex
-	filling *batch // guarded by mu
-	spare   *batch // guarded by mu; nil while one is in flight
-	flushed bool   // guarded by mu: what fills may go
-	ripe    bool   // guarded by mu: what fills is large enough not to linger
-	refused bool   // guarded by mu: Add said no since the last swap
-	shut    bool   // guarded by mu: from a refusal of the topic until Reopen
-	limit   int    // guarded by mu: bytes of a batch; falls when the broker finds it too large
+	filling *batch        // guarded by mu
+	spare   *batch        // guarded by mu; nil while one is in flight
+	flushed bool          // guarded by mu: what fills may go
+	linger  time.Duration // guarded by mu: while flushed, the least time since the last request
+	ripe    bool          // guarded by mu: what fills is large enough not to linger
+	refused bool          // guarded by mu: Add said no since the last swap
+	shut    bool          // guarded by mu: from a refusal of the topic until Reopen
+	limit   int           // guarded by mu: bytes of a batch; falls when the broker finds it too large
 
 	started  atomic.Int64 // Producer.age when the request in flight was first sent; 0: none
 	retrying atomic.Bool  // its first attempt failed
@@ -116,7 +117,7 @@ func (l *Lane) Add(tag uint64, key, value []byte, headers []schema.Header) bool 
 		// 10: the most that length and offset delta take; a few bytes of slack.
 		size := 10 + recordSize(0, key, value, headers)
 		if n >= l.p.o.MaxBatchRecords || b.size()+size > l.limit {
-			l.refused, l.flushed, l.ripe = true, true, true
+			l.refused, l.flushed, l.ripe = true, true, true // ripe: it does not linger
 			notify(l.wake)
 			return false
 		}
@@ -128,23 +129,20 @@ func (l *Lane) Add(tag uint64, key, value []byte, headers []schema.Header) bool 
 	return true
 }
 
-// Flush lets the records added so far go. It does not block.
-func (l *Lane) Flush() {
+// Flush lets the records added so far go: at once where the lane's last request began at least
+// linger ago or the batch is nearly full, else when that is so. A request has its price, for us
+// and for the broker, whatever is in it; who can wait a little makes fewer. Of several calls for
+// one batch the least linger counts. It does not block.
+func (l *Lane) Flush(linger time.Duration) {
 	l.mu.Lock()
-	l.flushed = len(l.filling.tags) > 0
-	wake := l.flushed
+	wake := len(l.filling.tags) > 0 && (!l.flushed || l.ripe || linger < l.linger)
+	if wake {
+		l.flushed, l.linger = true, linger
+	}
 	l.mu.Unlock()
 	if wake {
 		notify(l.wake)
 	}
-}
-
-// hurry is Flush without lingering, for those who wait.
-func (l *Lane) hurry() {
-	l.mu.Lock()
-	l.ripe = true
-	l.mu.Unlock()
-	l.Flush()
 }
 
 // Reopen lets a lane take records again after TopicRefused or PartitionGone. The owner calls it
@@ -207,7 +205,7 @@ func (l *Lane) swap(lastSend time.Time) (b *batch, linger time.Duration, room bo
 	if !l.flushed || len(b.tags) == 0 {
 		return nil, 0, false
 	}
-	if wait := l.p.o.Linger - l.p.o.now().Sub(lastSend); wait > 0 && !l.ripe {
+	if wait := l.linger - l.p.o.now().Sub(lastSend); wait > 0 && !l.ripe {
 		return nil, wait, false
 	}
 	room = l.refused

@@ -81,7 +81,7 @@ func fill(t testing.TB, l *Lane, first, n int) {
 			t.Fatalf("the lane has no room for record %d", first+i)
 		}
 	}
-	l.Flush()
+	l.Flush(0)
 }
 
 // through collects settlements until n records are settled.
@@ -309,7 +309,7 @@ func TestLearnsTheTopicsLimit(t *testing.T) {
 			<-o.room
 		}
 	}
-	l.Flush()
+	l.Flush(0)
 	o.through(t, 2000)
 	if got := logEnd(c, testTopic, 0); got != 2000 {
 		t.Errorf("%d records in the log", got)
@@ -479,7 +479,7 @@ func TestOneRequestInFlight(t *testing.T) {
 			<-o.room
 		}
 	}
-	l.Flush()
+	l.Flush(0)
 	o.through(t, 2000)
 	if got := values(t, c); !slices.Equal(got, count(2000)) {
 		t.Error("the log is not in order")
@@ -525,7 +525,7 @@ func TestNoRequestBeforeTheAnswer(t *testing.T) {
 			<-o.room
 		}
 	}
-	l.Flush()
+	l.Flush(0)
 	o.through(t, 100)
 	if n := total.Load(); n < 5 {
 		t.Errorf("%d requests: the test shows nothing", n)
@@ -569,5 +569,32 @@ func TestOldBatchGetsNewTime(t *testing.T) {
 	}
 	if len(times) < 2 || len(times) > 3 {
 		t.Errorf("%d times in five attempts over %v", len(times), ahead)
+	}
+}
+
+// A lane that has just sent lingers, and the least of several lingers counts; one that has not
+// sent for long does not linger.
+func TestLinger(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, testTopic))
+	p := producer(t, c, nil)
+	o := newOwner()
+	l := p.Lane(testTopic, 0, o)
+	add := func(tag uint64, linger time.Duration) {
+		t.Helper()
+		if !l.Add(tag, nil, []byte("v"), nil) {
+			t.Fatal("no room")
+		}
+		l.Flush(linger)
+	}
+	add(0, time.Hour)
+	o.through(t, 1)
+	add(1, time.Hour)
+	add(2, time.Hour)
+	if n := logEnd(c, testTopic, 0); n != 1 {
+		t.Fatalf("%d records are in the log, the lane was to linger", n)
+	}
+	add(3, 0)
+	if all := o.through(t, 3); len(all) != 1 {
+		t.Errorf("three records took %d requests, want one", len(all))
 	}
 }

@@ -20,7 +20,6 @@ type Options struct {
 	MaxBatchBytes   int           // of one batch; a larger record travels alone; 512 KiB
 	MaxBatchRecords int           // of one batch; 1000
 	RequestTimeout  time.Duration // of one request; 10 s
-	Linger          time.Duration // least time between two requests of a lane whose batch is not nearly full; 5 ms
 	TopicGrace      time.Duration // how long a topic has to be missing or closed before it counts as that; 3 s
 
 	Compression Compression // of batches that it makes shorter; none
@@ -47,9 +46,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = kafkaconn.RequestTimeout
-	}
-	if o.Linger == 0 {
-		o.Linger = 5 * time.Millisecond
 	}
 	if o.TopicGrace == 0 {
 		o.TopicGrace = 3 * time.Second

@@ -86,23 +86,32 @@ func appendBytes(dst, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// Parse decodes one payload. The slices of the result are views into payload and are
-// capped, so that appending to one cannot reach the next. It allocates nothing unless it
-// fails. ErrVersion: a newer release wrote it. ErrCorrupt: nobody did; either way the
-// caller stops and says so.
+// Parse decodes one payload into a new Entry, as Decode does.
 func Parse(payload []byte) (Entry, error) {
 	var e Entry
+	if err := e.Decode(payload); err != nil {
+		return Entry{}, err
+	}
+	return e, nil
+}
+
+// Decode decodes one payload into e, over whatever was in it. The slices are views into payload
+// and are capped, so that appending to one cannot reach the next. It allocates nothing unless it
+// fails. ErrVersion: a newer release wrote it. ErrCorrupt: nobody did; either way the caller
+// stops and says so, and e is not to be used.
+func (e *Entry) Decode(payload []byte) error {
+	*e = Entry{}
 	if len(payload) == 0 {
-		return e, fmt.Errorf("empty payload: %w", ErrCorrupt)
+		return fmt.Errorf("empty payload: %w", ErrCorrupt)
 	}
 	if payload[0] != version {
-		return e, fmt.Errorf("layout version %d, this release reads %d: %w", payload[0], version, ErrVersion)
+		return fmt.Errorf("layout version %d, this release reads %d: %w", payload[0], version, ErrVersion)
 	}
 	if len(payload) < fixedSize {
-		return e, fmt.Errorf("payload of %d bytes, at least %d: %w", len(payload), fixedSize, ErrCorrupt)
+		return fmt.Errorf("payload of %d bytes, at least %d: %w", len(payload), fixedSize, ErrCorrupt)
 	}
 	if err := parseFixed(payload, &e.Callback); err != nil {
-		return Entry{}, err
+		return err
 	}
 	r := reader{rest: payload[fixedSize:]}
 	e.Topic = r.bytes()
@@ -113,10 +122,7 @@ func Parse(payload []byte) (Entry, error) {
 	if r.err == nil && len(r.rest) != 0 {
 		r.err = fmt.Errorf("%d bytes after the body: %w", len(r.rest), ErrCorrupt)
 	}
-	if r.err != nil {
-		return Entry{}, r.err
-	}
-	return e, nil
+	return r.err
 }
 
 // parseFixed reads the part before the first length, which payload is known to hold.

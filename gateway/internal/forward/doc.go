@@ -21,7 +21,8 @@
 // lagging lanes can take again, one catch-up reader makes a pass, from the smallest position of
 // those up to where the live reader is, and gives each lagging lane its entries; lanes that
 // last until the pass ends have rejoined. A lane that cannot take drops out of the pass and is
-// served by a later one. While Kafka is away as a whole the live reader rests.
+// served by a later one. While Kafka is away as a whole the live reader rests; and while it meets
+// nothing but lanes that lag and are about to take, since all that it read then would be read again.
 //
 // So what is settled needs no list of entries: all entries of a lane are settled up to its
 // first one in flight, else up to its position when it lags, else up to the live reader. The

@@ -28,6 +28,8 @@ type Options struct {
 	RecordRetry   time.Duration // how often refused records are tried again; 10 min
 	TopicRetryMin time.Duration // first and longest distance of the attempts to deliver a
 	TopicRetryMax time.Duration // topic that refused; 1 s, 1 min
+
+	unpaced bool // benchmarks: catching up takes nothing from anybody
 }
 
 func (o Options) withDefaults() Options {
@@ -74,7 +76,9 @@ type Forwarder struct {
 	order   []*topic // the same, in the order of their making
 	live    hand
 	liveLSN journal.LSN // the last entry that the live reader gave to its lane
+	readAt  time.Time   // when the live reader last got any further
 	pass    pass
+	over    int           // entries of lagging lanes that the live reader met in a row
 	settled journal.LSN   // what the last checkpoint said
 	stand   *HaltError    // where delivery from the main journal halts; nil: nowhere
 	skipped []journal.LSN // of the main journal, above settled

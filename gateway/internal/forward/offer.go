@@ -2,6 +2,7 @@ package forward
 
 import (
 	"errors"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -28,27 +29,27 @@ const (
 
 // offered is an entry on its way into a lane.
 type offered struct {
-	lsn      journal.LSN // in the journal that it was read from
-	at       int64       // when it was appended, Unix milliseconds
-	topic    []byte
-	callback schema.Callback // its ID is set
-	payload  []byte
-	err      error // why nobody can decode it; nothing but lsn is set then
+	entry.Entry             // its callback's ID is set
+	lsn         journal.LSN // in the journal that it was read from
+	at          int64       // when it was appended, Unix milliseconds
+	payload     []byte
+	err         error // why nobody can decode it; nothing but lsn is set then
 }
 
-// open decodes an entry of the main journal.
-func (f *Forwarder) open(e journal.Entry) offered {
-	id := schema.CallbackID{Journal: f.journal.ID(), LSN: uint64(e.LSN)}
-	return decode(e, e.Payload, id)
+// open decodes an entry of the main journal into o.
+func (f *Forwarder) open(o *offered, e journal.Entry) {
+	o.decode(e, e.Payload, schema.CallbackID{Journal: f.journal.ID(), LSN: uint64(e.LSN)})
 }
 
-func decode(e journal.Entry, payload []byte, id schema.CallbackID) offered {
-	parsed, err := entry.Parse(payload)
-	if err != nil {
-		return offered{lsn: e.LSN, err: err}
+// decode decodes payload into o, in place: an entry is some hundred bytes of views, and each
+// copy of it costs as much as a field to decode.
+func (o *offered) decode(e journal.Entry, payload []byte, id schema.CallbackID) {
+	if err := o.Decode(payload); err != nil {
+		*o = offered{lsn: e.LSN, err: err}
+		return
 	}
-	parsed.Callback.ID = id
-	return offered{lsn: e.LSN, at: e.Time.UnixMilli(), topic: parsed.Topic, callback: parsed.Callback, payload: payload}
+	o.Callback.ID = id
+	o.lsn, o.at, o.payload, o.err = e.LSN, e.Time.UnixMilli(), payload, nil
 }
 
 // offer gives an entry of the main journal to its lane.
@@ -75,8 +76,8 @@ func (f *Forwarder) add(l *lane, o *offered, tag uint64) reply {
 	if l.out == nil {
 		return blocked
 	}
-	f.headers, f.text = o.callback.AppendHeaders(f.headers[:0], f.text[:0])
-	if !l.out.lane.Add(tag, f.key, o.callback.Body, f.headers) {
+	f.headers, f.text = o.Callback.AppendHeaders(f.headers[:0], f.text[:0])
+	if !l.out.lane.Add(tag, f.key, o.Callback.Body, f.headers) {
 		l.full = true
 		if l.out.lane.Stalled() {
 			return blocked
@@ -94,16 +95,30 @@ func (f *Forwarder) add(l *lane, o *offered, tag uint64) reply {
 
 // laneOf returns the lane of an entry, and leaves its key in f.key.
 func (f *Forwarder) laneOf(o *offered) *lane {
-	f.key = o.callback.AppendKey(f.key[:0])
-	return f.topic(o.topic).lane(f.key)
+	f.key = o.Callback.AppendKey(f.key[:0])
+	return f.topic(o.Topic).lane(f.key)
 }
+
+const (
+	// lingerFor is the least time between two requests of a lane whose batch is not nearly full.
+	// The callbacks were answered long ago, and a request costs us and the broker more than a
+	// hundred records in it.
+	lingerFor = 25 * time.Millisecond
+
+	// lingerAwaited is the same while somebody waits for a delivery.
+	lingerAwaited = 5 * time.Millisecond
+)
 
 // flush lets go what was added in this turn.
 func (f *Forwarder) flush() {
+	linger := lingerFor
+	if f.journal.Awaited() {
+		linger = lingerAwaited
+	}
 	for _, l := range f.dirty {
 		l.dirty = false
 		if l.out != nil {
-			l.out.lane.Flush()
+			l.out.lane.Flush(linger)
 		}
 	}
 	f.dirty = f.dirty[:0]

@@ -111,7 +111,7 @@ func (f *Forwarder) lookAtPace() {
 // behind reports whether the forwarder is catching up with anything. While Kafka is away it is
 // not: the pace begins slowly, when there is somebody to hand entries to.
 func (f *Forwarder) behind() bool {
-	if !f.o.Producer.Up() {
+	if f.o.unpaced || !f.o.Producer.Up() {
 		return false
 	}
 	if f.pass.running && f.liveLSN > f.pass.lsn+behindEntries || f.journal.Synced() > f.liveLSN+behindEntries {

@@ -111,7 +111,7 @@ func (f *Forwarder) parkEntry(l *lane, o *offered) reply {
 	if len(f.park.waiting) >= maxParking {
 		return wait
 	}
-	env := envelope{kind: kindTopic, id: o.callback.ID}
+	env := envelope{kind: kindTopic, id: o.Callback.ID}
 	to, r := f.appendParked(l.topic.parked, env, o.payload)
 	if r == took {
 		l.window.push(o.lsn, o.at)
@@ -273,7 +273,7 @@ func (f *Forwarder) loadParked() error {
 			f.park.broken = append(f.park.broken, e.LSN)
 			continue
 		}
-		f.found(f.topic(o.topic).stash(env.kind), e.LSN, done)
+		f.found(f.topic(o.Topic).stash(env.kind), e.LSN, done)
 	}
 }
 

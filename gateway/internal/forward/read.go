@@ -37,7 +37,8 @@ func (f *Forwarder) pick(h *hand) bool {
 	if err != nil || !ok {
 		return false
 	}
-	h.held, h.full, h.since = f.open(e), true, time.Time{}
+	f.open(&h.held, e)
+	h.full, h.since = true, time.Time{}
 	return true
 }
 
@@ -57,6 +58,11 @@ func (h *hand) patient(now time.Time) bool {
 // still at an entry that nobody can decode: passing over it would lose it.
 func (f *Forwarder) readLive(n int) bool {
 	moved := false
+	defer func() {
+		if moved {
+			f.readAt = f.now
+		}
+	}()
 	for range n {
 		if f.fatal != nil || f.pace.spent(f.now) || f.resting() || !f.pick(&f.live) {
 			break
@@ -79,7 +85,11 @@ func (f *Forwarder) readLive(n int) bool {
 // waits a moment for the lane.
 func (f *Forwarder) deal(o *offered) bool {
 	l := f.laneOf(o)
-	if l.lagging || l.topic.settledAhead(o.lsn, f.key) {
+	if l.lagging {
+		f.over++
+		return true
+	}
+	if l.topic.settledAhead(o.lsn, f.key) {
 		return true
 	}
 	switch r := f.offer(l, o); {
@@ -87,13 +97,53 @@ func (f *Forwarder) deal(o *offered) bool {
 		return false
 	case r != took:
 		l.lag(o.lsn, f)
+	default:
+		f.over = 0
 	}
 	return true
 }
 
+const (
+	// restAfter is how many entries of lagging lanes in a row the live reader passes over before
+	// it asks whether to rest: all that it reads then, the pass reads again.
+	restAfter = chunk
+
+	// restWithin is how far it may be ahead of the pass to rest, in entries: waiting for a pass
+	// that has a long way to go would hold up the other lanes.
+	restWithin = 32 << 10
+)
+
 // resting reports whether the live reader has nothing to win: while Kafka is away it would only
-// find out that lane after lane is full.
-func (f *Forwarder) resting() bool { return !f.o.Producer.Up() && f.anyLagging() }
+// find out that lane after lane is full; and where it has met nothing but lagging lanes for a
+// while it waits for them, if one of them goes on and the pass is near.
+func (f *Forwarder) resting() bool {
+	if !f.o.Producer.Up() {
+		return f.anyLagging()
+	}
+	if f.over < restAfter {
+		return false
+	}
+	if f.pass.running && f.liveLSN >= f.pass.lsn+restWithin || !f.anyMoving() {
+		f.over = 0 // asked again after as many
+		return false
+	}
+	return true
+}
+
+// anyMoving reports whether a lane that lags may soon take entries.
+func (f *Forwarder) anyMoving() bool {
+	for _, t := range f.order {
+		if t.state != open || t.target != 0 {
+			continue
+		}
+		for _, l := range t.lanes {
+			if l.lagging && l.out != nil && !l.out.lane.Stalled() {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // anyLagging reports whether a lane lags.
 func (f *Forwarder) anyLagging() bool {
@@ -238,6 +288,7 @@ func (f *Forwarder) endPass() {
 			l.inPass = false
 		}
 	}
+	f.over = 0 // lanes are back, so look again
 	// Closed, because a reader keeps its segment from being freed.
 	f.pass.reader.Close()
 	f.pass.hand, f.pass.running = hand{}, false

@@ -115,7 +115,7 @@ func (f *Forwarder) refusedAt(e journal.Entry) (from *stash, why, err error) {
 	if o.err != nil || env.kind != kindRecord {
 		return nil, nil, fmt.Errorf("LSN %d of the parked journal, %s: %w", e.LSN, standText(f.park.stand), ErrNotSkippable)
 	}
-	s := f.topic(o.topic).single
+	s := f.topic(o.Topic).single
 	if s.window.open(e.LSN) {
 		return nil, nil, fmt.Errorf("LSN %d of the parked journal is being tried at this moment: look again: %w", e.LSN, ErrNotSkippable)
 	}
@@ -218,7 +218,7 @@ func whyStopped(parked bool, e *journal.Entry, cursors []journal.Cursor) (waits 
 	if o.err != nil || env.kind != kindRecord {
 		return false, o.err
 	}
-	lane := stashCursor(string(o.topic), env.kind)
+	lane := stashCursor(string(o.Topic), env.kind)
 	if slices.ContainsFunc(cursors, func(c journal.Cursor) bool { return c.Lane == lane && e.LSN <= c.LSN }) {
 		return false, nil
 	}
@@ -276,5 +276,6 @@ func openParked(e journal.Entry) (o offered, env envelope) {
 	if err != nil {
 		return offered{lsn: e.LSN, err: err}, env
 	}
-	return decode(e, payload, env.id), env
+	o.decode(e, payload, env.id)
+	return o, env
 }

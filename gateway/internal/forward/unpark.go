@@ -101,7 +101,7 @@ func (f *Forwarder) pickParked(s *stash) bool {
 			return false
 		}
 		_, ahead := slices.BinarySearch(s.ahead, e.LSN)
-		s.full = s.held.err == nil && env.kind == s.kind && string(s.held.topic) == s.topic.name && !ahead && !slices.Contains(f.park.skipped, e.LSN)
+		s.full = s.held.err == nil && env.kind == s.kind && string(s.held.Topic) == s.topic.name && !ahead && !slices.Contains(f.park.skipped, e.LSN)
 		if !s.full {
 			s.next = max(s.next, e.LSN+1)
 		}

@@ -184,7 +184,6 @@ func (r *Reader) nextSegment() (bool, error) {
 // openFile opens the present segment for reading.
 func (r *Reader) openFile() error {
 	if r.file != nil {
-		r.scan.forget()
 		return nil
 	}
 	f, err := r.j.fs.Open(r.j.path(r.seg.name))

@@ -59,25 +59,29 @@ func (s *scanner) next() (scanned, bool, error) {
 	return scanned{}, false, nil
 }
 
-// view returns n bytes at off, from the buffer or by reading ahead. Past the end of the
-// file it returns zeros: a file that lost its tail is torn there, not unreadable.
+// view returns n bytes at off, from the buffer or by reading ahead, up to the limit at most:
+// what is below a live segment's limit never changes again, so that it needs to be read only
+// once. Past the end of the file it returns zeros: a file that lost its tail is torn there, not
+// unreadable.
 func (s *scanner) view(off int64, n int) ([]byte, error) {
-	if off >= s.start && off+int64(n) <= s.start+int64(len(s.buf)) {
-		return s.buf[off-s.start:][:n], nil
+	kept := []byte(nil)
+	if end := s.start + int64(len(s.buf)); off >= s.start && off < end {
+		if kept = s.buf[off-s.start:]; len(kept) >= n {
+			return kept[:n], nil
+		}
 	}
 	want := int(min(max(scanBytes, roundUp(int64(n))), max(s.limit-off, int64(n))))
-	if cap(s.buf) < want {
-		s.buf = make([]byte, want)
+	buf := s.buf
+	if cap(buf) < want {
+		buf = make([]byte, want)
 	}
-	s.buf, s.start = s.buf[:want], off
-	got, err := s.file.ReadAt(s.buf, off)
+	have := copy(buf[:want], kept) // may overlap
+	s.buf, s.start = buf[:want], off
+	got, err := s.file.ReadAt(s.buf[have:], off+int64(have))
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.buf = s.buf[:0]
-		return nil, fmt.Errorf("read %d bytes at %d: %w", want, off, err)
+		return nil, fmt.Errorf("read %d bytes at %d: %w", want-have, off+int64(have), err)
 	}
-	clear(s.buf[got:])
+	clear(s.buf[have+got:])
 	return s.buf[:n], nil
 }
-
-// forget drops what was read ahead, so that a growing file is read anew.
-func (s *scanner) forget() { s.buf = s.buf[:0] }

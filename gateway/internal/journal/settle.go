@@ -120,3 +120,7 @@ func (s *settlements) close() {
 // order of LSNs, and takes no lock unless somebody waits. It does not move the settled
 // watermark: that is Checkpoint.
 func (j *Journal) Settle(lsn LSN, delivered bool) { j.settlements.settle(lsn, delivered) }
+
+// Awaited reports whether somebody waits for the delivery of an entry, in Wait at level Broker.
+// It costs one atomic load.
+func (j *Journal) Awaited() bool { return j.settlements.waiting.Load() > 0 }

@@ -1,0 +1,129 @@
+package forward
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/internal/produce"
+)
+
+// A cluster that answers more slowly than a reader waits, and a backlog: all lanes lag, and the
+// live reader does not run through the journal for nobody, since the pass reads it all again.
+func TestLiveReaderRestsWhileAllLanesLag(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(2, testTopic), kfake.SleepOutOfOrder())
+	r.produce = func(o *produce.Options) { o.MaxBatchRecords = 500 }
+	r.forward = func(o *Options) { o.unpaced, o.Topics = true, []string{testTopic} }
+	r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		r.cluster.SleepControl(func() { time.Sleep(2 * holdFor) })
+		return nil, nil, false
+	})
+	r.open()
+	const rounds = 400
+	for range rounds {
+		r.append(testTopic, apps(64)...)
+	}
+	eventually(t, "all is durable", func() bool { s := r.main.Stats(); return s.Synced == s.Appended })
+	r.run()
+	ahead, samples := journal.LSN(0), 0
+	eventually(t, "a quarter is delivered", func() bool {
+		err := r.forwarder.do(context.Background(), func() {
+			f := r.forwarder
+			if f.topics[testTopic] == nil {
+				return // nothing was read yet
+			}
+			for _, l := range f.topics[testTopic].lanes {
+				if l.lagging {
+					samples++
+					ahead = max(ahead, f.liveLSN-min(f.liveLSN, f.position(l)))
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return watermarks(r, testTopic) > rounds*64/4
+	})
+	// What lags is behind by what the other lane could take and by what was passed over, in all
+	// some thousands; without the rest it is behind by all that is left.
+	if bound := journal.LSN(rounds * 64 / 2); ahead > bound {
+		t.Errorf("the live reader was %d entries ahead of a lane that lags, want at most %d", ahead, bound)
+	}
+	if samples == 0 {
+		t.Error("no lane lagged: the test shows nothing")
+	}
+	r.drain()
+	r.inOrder(testTopic, r.fetch(testTopic))
+}
+
+// Whatever lies in the journal for a partition that does not answer, the others' entries behind it
+// are found.
+func TestStuckLaneDoesNotRestTheLiveReader(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(2, testTopic))
+	r.produce = func(o *produce.Options) { o.MaxBatchRecords = 100 }
+	r.forward = func(o *Options) { o.unpaced, o.Topics = true, []string{testTopic} }
+	stuck := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{0}, Err: kerr.LeaderNotAvailable, Count: -1})
+	var here, there []int64 // apps of the partition that is stuck, and of the other
+	for _, app := range apps(16) {
+		if inPartition([]int64{app}, 0, 2) == 1 {
+			here = append(here, app)
+		} else {
+			there = append(there, app)
+		}
+	}
+	r.start()
+	for range 4 * restAfter / len(here) {
+		r.append(testTopic, here...)
+	}
+	r.append(testTopic, there...)
+	eventually(t, "the other partition has its records", func() bool { return watermark(r, testTopic, 1) == int64(len(there)) })
+	stuck.Remove()
+	r.drain()
+	r.inOrder(testTopic, r.fetch(testTopic))
+}
+
+// Callbacks that come one after the other share requests, while nobody waits for Kafka.
+func TestFewRequestsForATrickle(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(1, testTopic))
+	requests := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Observe: true, Count: -1})
+	r.start()
+	r.append(testTopic, apps(1)...)
+	r.drain()
+	before, began, n := requests.Hits(), time.Now(), 0
+	for ; time.Since(began) < 6*lingerFor; n++ {
+		r.synced(r.append(testTopic, apps(1)...))
+	}
+	took := time.Since(began)
+	r.drain()
+	sent := requests.Hits() - before
+	t.Logf("%d callbacks in %s, %d requests", n, took, sent)
+	if most := int(took/lingerFor) + 3; sent > most {
+		t.Errorf("%d requests for %d callbacks in %s, want at most %d", sent, n, took, most)
+	}
+}
+
+// Who waits for the delivery does not wait for others to share the request.
+func TestAwaitedCallbacksDoNotLinger(t *testing.T) {
+	r := newRig(t, kfake.SeedTopics(1, testTopic))
+	r.ackDeadline = 10 * time.Second
+	r.start()
+	r.append(testTopic, apps(1)...)
+	r.drain()
+	least := time.Hour
+	for range 20 { // each but the first comes right after a request
+		began := time.Now()
+		if err := r.main.Wait(r.append(testTopic, apps(1)...), journal.Broker); err != nil {
+			t.Fatal(err)
+		}
+		least = min(least, time.Since(began))
+	}
+	if least > lingerFor/2 {
+		t.Errorf("the fastest delivery took %s, though requests need not be %s apart", least, lingerFor)
+	}
+}
