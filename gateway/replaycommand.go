@@ -191,7 +191,6 @@ func (c *control) replay(w http.ResponseWriter, request *http.Request) {
 		http.Error(w, "a replay is running already", http.StatusConflict)
 		return
 	}
-	defer c.replaying.Unlock()
 	tell := func(report *replayReport) {
 		writeJSON(w, report)
 		_ = http.NewResponseController(w).Flush() // whoever asked is gone
@@ -200,7 +199,10 @@ func (c *control) replay(w http.ResponseWriter, request *http.Request) {
 	log := c.log.With(zap.Bool("do", order.Do), zap.Uint64("from", uint64(order.Range.From)), zap.Uint64("to", uint64(order.Range.To)),
 		zap.Time("since", order.Range.Since), zap.Time("until", order.Range.Until), zap.Int("rate", order.Rate))
 	log.Info("replay begins")
-	err := r.run(request.Context())
+	err := func() error {
+		defer c.replaying.Unlock() // before the last report: whoever has that may ask for the next one
+		return r.run(request.Context())
+	}()
 	log.Info("replay ended", zap.Uint64("next", uint64(r.report.Next)), zap.Error(err))
 	r.report.Done = err == nil
 	switch {
