@@ -51,5 +51,6 @@
 // a closed connection, ends the run.
 //
 // The folder --out gets the raw turns as JSON lines, the tables as Markdown with the
-// command in them, and the charts as SVG.
+// command in them, and the charts as SVG. `compare goals` puts them beside the floors and goals,
+// into goals.md.
 package main

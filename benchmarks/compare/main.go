@@ -17,6 +17,7 @@ import (
 // commands is the command line.
 type commands struct {
 	Run   runCommand   `cmd:"" default:"withargs" help:"Measure the servers side by side and write the results."`
+	Goals goalsCommand `cmd:"" help:"Put what the runs measured beside the floors and goals."`
 	Bare  bareCommand  `cmd:"" hidden:"" help:"Serve the bare handler (started by run)."`
 	Park  parkCommand  `cmd:"" hidden:"" help:"Serve the handler that only parks (started by run)."`
 	Kafka kafkaCommand `cmd:"" hidden:"" help:"Serve the embedded broker (started by run)."`
@@ -29,7 +30,7 @@ type runCommand struct {
 	Outage          time.Duration `default:"3s" help:"How long Kafka is away before it returns (default ${default})."`
 	Servers         []string      `default:"bare,park,memory,disk,broker" enum:"bare,park,memory,disk,broker" help:"What takes turns, in this order; bare is a baseline and always runs, broker waits for Kafka and is left out while that is away (default ${default})."`
 	Connections     []int         `default:"64,256,1024" help:"Keep-alive connections of the closed loops; each number is a series of its own (default ${default})."`
-	Rate            []int         `default:"5000,20000" help:"Arrivals a second of the open loops; each is a series of its own. While Kafka returns only the first, unless --cross (default ${default})."`
+	Rate            []int         `default:"10000,20000" help:"Arrivals a second of the open loops; each is a series of its own. While Kafka returns only the first, unless --cross (default ${default})."`
 	OpenConnections int           `default:"256" help:"Keep-alive connections of the open loops (default ${default})."`
 	Body            []int         `default:"120,1024,16384" help:"Bodies in bytes; 120 is the quota alarm (default ${default})."`
 	Cross           bool          `help:"Every body with every number of connections and every rate; else only the first body, and the others with the middle number of connections."`
