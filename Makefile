@@ -44,12 +44,13 @@ acceptance: build ## the proof: every fault scenario against three nodes of real
 mutants: ## break each promise on purpose, one at a time: a named test fails for each; ONLY=name,name for some
 	$(GO) run ./.ci/mutants -only '$(ONLY)'
 
-check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin), lint with the import arrows, tidy modules, known vulnerabilities
+check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin), lint with the import arrows, tidy modules, mutants that fit the code, known vulnerabilities
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	.tools/golangci-lint run ./...
+	$(GO) test ./.ci/mutants
 	.ci/vulnerabilities
 
 compare: build ## the gateway at each ack level beside handlers that only answer, Kafka away, there and returning, and a table of the goals, into benchmarks/results; 10 minutes
