@@ -24,7 +24,7 @@ const deviceBytes = 128 << 20
 func smallDevice(t *testing.T) (dir string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("mounting a small file system needs root")
+		skip(t, "mounting a small file system needs root")
 	}
 	dir, image := t.TempDir(), filepath.Join(t.TempDir(), "image")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
@@ -35,7 +35,7 @@ func smallDevice(t *testing.T) (dir string) {
 	}
 	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", "-m", "0", image}, {"mount", "-o", "loop", image, dir}} {
 		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("no ext4 on a loop device: %s: %v: %s", command[0], err, out)
+			skip(t, fmt.Sprintf("no ext4 on a loop device: %s: %v: %s", command[0], err, out))
 		}
 	}
 	t.Cleanup(func() {

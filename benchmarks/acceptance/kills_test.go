@@ -87,7 +87,7 @@ const rowsKept = 100
 // twice.
 func TestProofKafkaNodesKilled(t *testing.T) {
 	if given(t) == nil {
-		t.Skip("the embedded broker has one node")
+		skip(t, "the embedded broker has one node")
 	}
 	s := mixedScene(t, 64)
 	perSecond := max(1, rate(t)/2) // it takes long: each node has to be in sync again

@@ -37,7 +37,7 @@ const parkedBudget = 64 << 20
 func newMissing(t *testing.T, alarmsGone bool) *missing {
 	t.Helper()
 	if os.Getenv("TIDEGATE_TEST_KAFKA_SECRETS") != "" {
-		t.Skip("the scenario makes topics of its own, and the users of this Kafka may write the project's only")
+		skip(t, "the scenario makes topics of its own, and the users of this Kafka may write the project's only")
 	}
 	s := newScene(t, 16, func(o *stack.Options) {
 		prefix := fmt.Sprintf("missing%d.", nextApp.Add(1))

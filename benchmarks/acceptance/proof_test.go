@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"testing"
 	"time"
 
 	"github.com/tidegate/tidegate/benchmarks/acceptance/proof"
@@ -35,9 +36,21 @@ func (s *scene) report() {
 	}
 	write()
 	s.t.Cleanup(func() {
-		s.row.Began, s.row.Failed = false, s.t.Failed()
+		s.row.Began, s.row.Failed, s.row.Skipped = false, s.t.Failed(), s.t.Skipped()
 		write()
 	})
+}
+
+// skip skips a scenario before its scene is there, with a row that says so: a table in which it
+// is just not there would pass for a whole one.
+func skip(t *testing.T, why string) {
+	t.Helper()
+	if folder := os.Getenv("TIDEGATE_TEST_REPORT"); folder != "" {
+		if err := proof.Add(folder, &proof.Row{Test: t.Name(), Skipped: true, Wrong: why}); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Skip(why)
 }
 
 // proof does what settled does, and makes the scene's row of it, under the scenario's name.

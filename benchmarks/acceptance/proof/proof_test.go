@@ -27,6 +27,7 @@ func TestLastRowOfEachTestCounts(t *testing.T) {
 		Row{Test: "A", Scenario: "a", Requests: 5},
 		Row{Test: "no scenario", Began: true}, Row{Test: "no scenario"},
 		Row{Test: "failed early", Began: true}, Row{Test: "failed early", Failed: true},
+		Row{Test: "skipped", Began: true}, Row{Test: "skipped", Skipped: true},
 		Row{Test: "never ended", Began: true},
 	)
 	rows, err := Read(folder)
@@ -39,9 +40,12 @@ func TestLastRowOfEachTestCounts(t *testing.T) {
 		if r.Failed {
 			text += " FAILED"
 		}
+		if r.Skipped {
+			text += " SKIPPED"
+		}
 		got = append(got, text)
 	}
-	if want := "A, B, failed early FAILED, never ended FAILED"; strings.Join(got, ", ") != want {
+	if want := "A, B, failed early FAILED, skipped SKIPPED, never ended FAILED"; strings.Join(got, ", ") != want {
 		t.Errorf("rows %v, want %s", got, want)
 	}
 	if rows[0].Requests != 5 || rows[1].Requests != 7 {
@@ -91,20 +95,21 @@ func TestTable(t *testing.T) {
 		{Test: "B", Scenario: "killed", Failed: true, Wrong: "1 lost", Requests: 5, Accepted: 5, Found: 4, Lost: 1, Copies: 3, Bound: &two, Disorder: 2, Faults: 1},
 		{Test: "C", Failed: true, Began: true},
 		{Test: "D", Failed: true},
+		{Test: "E", Skipped: true, Wrong: "no root"},
 	})
 	for _, want := range []string{
 		"| kafka / away | 10 | 9 | 8 | 0 | 4 | 1 | 0 | 0 | 0 | 3 (3) | 0 | 2 | 2 |\n",
 		"| **FAILED** killed | 5 | 5 | 4 | **1** | 0 | 0 | 0 | 0 | 0 | **3** (2) | **2** | 1 | 0 |\n",
-		"| **FAILED** C | 0 |",
+		"| **FAILED** C | 0 |", "| **SKIPPED** E | 0 |",
 		"| all | 15 | 14 | 12 | **1** | 4 | 1 | 0 | 0 | 0 | 6 | **2** | 3 | 2 |\n",
-		"\n- B: 1 lost\n- C has not ended.\n- D: see the output of the test\n",
+		"\n- B: 1 lost\n- C has not ended.\n- D: see the output of the test\n- E was not run: no root\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 	lines := strings.Split(text, "\n")
-	for _, line := range lines[:7] {
+	for _, line := range lines[:8] {
 		if strings.Count(line, "|") != len(columns)+1 {
 			t.Errorf("line %q has another number of cells than there are columns", line)
 		}

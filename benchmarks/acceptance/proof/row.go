@@ -20,7 +20,8 @@ type Row struct {
 	Scenario string  `json:"scenario"`           // what was done, for people; empty: the test did not come to its comparison
 	Began    bool    `json:"began,omitempty"`    // it has begun and not ended
 	Failed   bool    `json:"failed"`             //
-	Wrong    string  `json:"wrong,omitempty"`    // what the comparison says is wrong
+	Skipped  bool    `json:"skipped,omitempty"`  // it was not run here: it proves nothing
+	Wrong    string  `json:"wrong,omitempty"`    // what the comparison says is wrong, or why it was skipped
 	Seed     uint64  `json:"seed,omitempty"`     // of the moments, 0: nothing is random
 	Faults   int     `json:"faults"`             // kills, outages and stalls
 	Seconds  float64 `json:"seconds"`            // from the running stack until everything was compared
@@ -92,8 +93,8 @@ func Add(folder string, r *Row) error {
 }
 
 // Read returns the rows in folder in the order in which their tests began, each test's last
-// one, without those that ended well and compared nothing. A scenario that has not ended is
-// a failed one.
+// one, without those that ended well and compared nothing; a skipped one is among them, so that
+// it is missed. A scenario that has not ended is a failed one.
 func Read(folder string) ([]Row, error) {
 	data, err := os.ReadFile(filepath.Join(folder, fileName))
 	if err != nil {
@@ -114,5 +115,5 @@ func Read(folder string) ([]Row, error) {
 	for i := range rows {
 		rows[i].Failed = rows[i].Failed || rows[i].Began
 	}
-	return slices.DeleteFunc(rows, func(r Row) bool { return r.Scenario == "" && !r.Failed }), nil
+	return slices.DeleteFunc(rows, func(r Row) bool { return r.Scenario == "" && !r.Failed && !r.Skipped }), nil
 }

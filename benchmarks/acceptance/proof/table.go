@@ -46,8 +46,11 @@ var columns = []column{
 
 func scenarioText(r *Row) string {
 	name := strings.ReplaceAll(cmp.Or(r.Scenario, r.Test), "|", "/")
-	if r.Failed {
+	switch {
+	case r.Failed:
 		return "**FAILED** " + name
+	case r.Skipped:
+		return "**SKIPPED** " + name
 	}
 	return name
 }
@@ -63,7 +66,7 @@ func copiesText(r *Row) string {
 }
 
 // Table returns the rows as a table in Markdown, with their sum, and below it what is wrong
-// with those that failed.
+// with those that failed, and why others were skipped.
 func Table(rows []Row) string {
 	var b, wrong strings.Builder
 	titles, rule := make([]string, len(columns)), make([]string, len(columns))
@@ -86,6 +89,8 @@ func Table(rows []Row) string {
 			fmt.Fprintf(&wrong, "- %s has not ended.\n", r.Test)
 		case r.Failed:
 			fmt.Fprintf(&wrong, "- %s: %s\n", r.Test, cmp.Or(r.Wrong, "see the output of the test"))
+		case r.Skipped:
+			fmt.Fprintf(&wrong, "- %s was not run: %s\n", r.Test, cmp.Or(r.Wrong, "see the output of the test"))
 		}
 	}
 	all := sum(rows)

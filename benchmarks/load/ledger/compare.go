@@ -63,6 +63,7 @@ type Report struct {
 	Twice      []Found    // a second record of the same request under another id
 	Disordered []Disorder // of one app, against the order of answers
 	Strangers  []Found    // records of no request
+	Alike      []Entry    // a further request with the app and the body of another: nobody can tell their records apart
 }
 
 // Disorder is a pair of callbacks of one app that came out of order: Later was sent after
@@ -90,7 +91,11 @@ func Compare(entries []Entry, records []Found, answers Answers, filter func(*Ent
 		e := &entries[i]
 		if filter == nil || filter(e) {
 			report.Requests++
-			requests[key{e.App, e.Digest}] = e
+			k := key{e.App, e.Digest}
+			if requests[k] != nil {
+				report.Alike = append(report.Alike, *e)
+			}
+			requests[k] = e
 		}
 	}
 	firsts := report.match(requests, records)
@@ -183,6 +188,7 @@ func (r *Report) Add(o *Report) {
 	r.Twice = append(r.Twice, o.Twice...)
 	r.Disordered = append(r.Disordered, o.Disordered...)
 	r.Strangers = append(r.Strangers, o.Strangers...)
+	r.Alike = append(r.Alike, o.Alike...)
 }
 
 // Err returns what is wrong as one error, or nil. The text names the first cases of each.
@@ -197,6 +203,7 @@ func (r *Report) Err() error {
 	add(len(r.Untrue), "refused for good but in Kafka", func() string { return r.Untrue[0].String() })
 	add(len(r.Twice), "in Kafka under two ids", func() string { return r.Twice[0].String() })
 	add(len(r.Strangers), "records of no request", func() string { return r.Strangers[0].String() })
+	add(len(r.Alike), "requests with the body of another", func() string { return r.Alike[0].String() })
 	add(len(r.Disordered), "out of order", func() string {
 		d := r.Disordered[0]
 		return fmt.Sprintf("%s stands at offset %d behind %s", d.Earlier.String(), d.Offset, d.Later.String())

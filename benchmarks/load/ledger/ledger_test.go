@@ -256,6 +256,13 @@ func TestCompare(t *testing.T) {
 			want:    Report{Requests: 1, Accepted: 1, Delivered: 1, Records: 2},
 			err:     "1 records of no request (first: app 2",
 		},
+		{
+			name:    "two requests of one body hide each other",
+			entries: []Entry{answered(1, 1, 200, 0), answered(1, 1, 200, 0)},
+			records: []Found{record(1, 1, "a")},
+			want:    Report{Requests: 2, Accepted: 1, Delivered: 1, Records: 1},
+			err:     "1 requests with the body of another (first: request 1",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			report := Compare(test.entries, test.records, Answers{NotConfirmed: []int{notConfirmed, 99}}, nil)
@@ -267,7 +274,7 @@ func TestCompare(t *testing.T) {
 				t.Errorf("%d copies of %d duplicates", len(report.Copies), report.Duplicates)
 			}
 			report.Copies = nil
-			report.Lost, report.Untrue, report.Twice, report.Disordered, report.Strangers = nil, nil, nil, nil, nil
+			report.Lost, report.Untrue, report.Twice, report.Disordered, report.Strangers, report.Alike = nil, nil, nil, nil, nil, nil
 			if !reflect.DeepEqual(report, test.want) {
 				t.Errorf("report %+v\n   want %+v", report, test.want)
 			}
@@ -293,7 +300,7 @@ func TestCompareCountsWhatIsExcused(t *testing.T) {
 func TestReportsAddUp(t *testing.T) {
 	one := Report{
 		Requests: 1, Accepted: 2, Delivered: 3, Records: 4, NotConfirmedFound: 5, UnansweredFound: 6, Unanswered: 7, Duplicates: 8, Forgotten: 9,
-		Copies: []Found{{App: 1}}, Lost: []Entry{{Seq: 2}}, Untrue: []Entry{{Seq: 3}}, Twice: []Found{{App: 4}}, Disordered: []Disorder{{Offset: 5}}, Strangers: []Found{{App: 6}},
+		Copies: []Found{{App: 1}}, Lost: []Entry{{Seq: 2}}, Untrue: []Entry{{Seq: 3}}, Twice: []Found{{App: 4}}, Disordered: []Disorder{{Offset: 5}}, Strangers: []Found{{App: 6}}, Alike: []Entry{{Seq: 7}},
 	}
 	var sum Report
 	sum.Add(&one)

@@ -78,7 +78,8 @@ type Forwarder struct {
 	liveLSN journal.LSN // the last entry that the live reader gave to its lane
 	readAt  time.Time   // when the live reader last got any further
 	pass    pass
-	over    int           // entries of lagging lanes that the live reader met in a row
+	rests   time.Time     // since when the live reader rests; zero: it does not
+	over    int           // entries of lagging lanes that it met in a row, less those that it owes after a rest
 	settled journal.LSN   // what the last checkpoint said
 	stand   *HaltError    // where delivery from the main journal halts; nil: nowhere
 	skipped []journal.LSN // of the main journal, above settled

@@ -111,23 +111,36 @@ const (
 	// restWithin is how far it may be ahead of the pass to rest, in entries: waiting for a pass
 	// that has a long way to go would hold up the other lanes.
 	restWithin = 32 << 10
+
+	// restFor bounds one rest, and restStride is how many entries follow it: where a lane is slow
+	// there may be others' entries behind what it is owed, and they wait as long as the rest.
+	restFor    = clock
+	restStride = 4096
 )
 
 // resting reports whether the live reader has nothing to win: while Kafka is away it would only
 // find out that lane after lane is full; and where it has met nothing but lagging lanes for a
-// while it waits for them, if one of them goes on and the pass is near.
+// while it waits a moment for them, if one of them goes on and the pass is near.
 func (f *Forwarder) resting() bool {
 	if !f.o.Producer.Up() {
 		return f.anyLagging()
 	}
 	if f.over < restAfter {
+		f.rests = time.Time{}
 		return false
 	}
-	if f.pass.running && f.liveLSN >= f.pass.lsn+restWithin || !f.anyMoving() {
+	if f.rests.IsZero() {
+		f.rests = f.now
+	}
+	switch {
+	case f.pass.running && f.liveLSN >= f.pass.lsn+restWithin || !f.anyMoving():
 		f.over = 0 // asked again after as many
-		return false
+	case f.now.Sub(f.rests) >= restFor:
+		f.over = restAfter - restStride
+	default:
+		return true
 	}
-	return true
+	return false
 }
 
 // anyMoving reports whether a lane that lags may soon take entries.

@@ -88,6 +88,36 @@ func TestStuckLaneDoesNotRestTheLiveReader(t *testing.T) {
 	r.inOrder(testTopic, r.fetch(testTopic))
 }
 
+// A topic that is slow, but answers, and comes faster than it can go: another topic's entry behind
+// its backlog does not wait for that.
+func TestSlowLaneDoesNotRestTheLiveReader(t *testing.T) {
+	const slow = "im.callbacks.raw"
+	r := newRig(t, kfake.SeedTopics(1, testTopic, slow), kfake.SleepOutOfOrder())
+	r.produce = func(o *produce.Options) { o.MaxBatchRecords = 500 }
+	r.forward = func(o *Options) { o.unpaced, o.Topics = true, []string{testTopic, slow} }
+	r.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		if request.(*kmsg.ProduceRequest).Topics[0].Topic == slow {
+			r.cluster.SleepControl(func() { time.Sleep(300 * time.Millisecond) })
+		}
+		return nil, nil, false
+	})
+	r.open()
+	for range 400 {
+		r.append(slow, apps(64)...)
+	}
+	r.append(testTopic, apps(1)...)
+	eventually(t, "all is durable", func() bool { s := r.main.Stats(); return s.Synced == s.Appended })
+	r.run()
+	began := time.Now()
+	eventually(t, "the other topic's entry is there", func() bool { return watermark(r, testTopic, 0) == 1 })
+	took, backlog := time.Since(began), 400*64-watermark(r, slow, 0)
+	t.Logf("after %s, with %d entries of the slow topic left", took.Round(time.Millisecond), backlog)
+	if took > 2*time.Second || backlog < 10_000 {
+		t.Errorf("the other topic's entry came after %s, with %d entries of the slow topic left", took, backlog)
+	}
+}
+
 // Callbacks that come one after the other share requests, while nobody waits for Kafka.
 func TestFewRequestsForATrickle(t *testing.T) {
 	r := newRig(t, kfake.SeedTopics(1, testTopic))

@@ -498,6 +498,30 @@ func TestNotify(t *testing.T) {
 	})
 }
 
+// A waiter that was told knows no other one: each belongs to a connection, and who has nothing more
+// to wait for would keep those of long ago in memory.
+func TestToldWaitersLetGoOfEachOther(t *testing.T) {
+	j := mustOpen(t, small(vfs.NewMem()))
+	defer mustClose(t, j)
+	tk := mustAppend(t, j, "entry")
+	var list [3]Waiter
+	var left sync.WaitGroup
+	for i := range list {
+		left.Add(1)
+		list[i].Tell = func(error) {
+			if list[i].next != nil {
+				t.Errorf("waiter %d still has the next one", i)
+			}
+			left.Done()
+		}
+		if !tk.round.told.join(&list[i]) {
+			t.Skip("the batch left before anybody could wait for it")
+		}
+	}
+	j.want(tk.round)
+	left.Wait()
+}
+
 // TestNotifyAllocatesNothing lets the batches, which do allocate, be shared by many entries.
 func TestNotifyAllocatesNothing(t *testing.T) {
 	const entries = 500

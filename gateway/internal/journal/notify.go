@@ -49,8 +49,9 @@ func (s *waiters) tell(err error) {
 	}
 	s.telling.Go(func() {
 		for w := oldestFirst(newest); w != nil; {
-			next := w.next // before Tell: w may be in another round's list afterwards
-			w.Tell(err)
+			next := w.next
+			w.next = nil // or who waits no more would stay in memory with who came after it
+			w.Tell(err)  // w may be in another round's list afterwards
 			w = next
 		}
 	})

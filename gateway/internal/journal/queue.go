@@ -128,6 +128,7 @@ func (j *Journal) takeQueued() {
 
 func (j *Journal) placeQueued(w *queued, reserve bool, now int64) {
 	defer func() { w.panicked = recover() }()
+	w.err = nil // of the batch before, where fill panics now
 	w.ticket, _, w.err = j.place(reserve, now, w.fill)
 	if w.err == nil {
 		w.ticket.round = j.cur.round.elderOf(w.since, j.opt.AckDeadline/deadlineParts)

@@ -303,6 +303,37 @@ func TestPanicOfWhoWaited(t *testing.T) {
 	})
 }
 
+// Also when the first batch that was filled from the queue had no room for it: it neither waits
+// for its deadline nor holds up who is behind it.
+func TestPanicOfWhoWaitedTwice(t *testing.T) {
+	for n := range 20 { // one of these numbers fills the batch
+		synctest.Test(t, func(t *testing.T) {
+			s := newStall(t, vfs.NewMem(), 1, false)
+			for range n {
+				s.append("before it", false, text(strings.Repeat("q", 1000)))
+			}
+			panicked := make(chan any, 1)
+			began := time.Now()
+			go func() {
+				defer func() { panicked <- recover() }()
+				_, _ = s.j.Append(false, func([]byte) []byte { panic("caller's bug") })
+			}()
+			synctest.Wait()
+			s.append("behind it", false, text("behind it"))
+			s.open()
+			if p := <-panicked; p != "caller's bug" || time.Since(began) > 0 {
+				t.Errorf("behind %d: panic %v after %v", n, p, time.Since(began))
+			}
+			for _, o := range s.outcomes() {
+				if o.err != nil || o.took > 0 {
+					t.Errorf("behind %d, %s: %v after %v", n, o.name, o.err, o.took)
+				}
+			}
+			mustClose(t, s.j)
+		})
+	}
+}
+
 // Without fake time, for the race detector: many more senders than a batch takes.
 func TestManyWaitForRoom(t *testing.T) {
 	o := small(vfs.NewMem())

@@ -34,7 +34,10 @@ import (
 // An answer is held where nobody can tell the difference: on a TCP connection without TLS that
 // stays open for further requests, HTTP/1.1, an answer that is written in one piece. Everywhere
 // else the handler waits. A pipelined request finds the answer before it still in fasthttp's
-// buffer, not yet held by the connection: then the handler waits for both.
+// buffer, not yet held by the connection: then the connection's goroutine waits for that first,
+// and for its own answer too, as what fasthttp writes then is more than one answer and only one
+// can be replaced. Nor does it read from the network before an answer in that buffer is decided:
+// the rest of a request that lies behind it may be long in coming.
 
 // maxHeldBytes bounds the body of an answer that may be held, so that fasthttp writes it and
 // its header in one piece; its buffer has 4 KiB.
@@ -104,9 +107,9 @@ func (c *conn) hold(t journal.Ticket, q *request) {
 	h.due = true
 }
 
-// settle waits for an answer that was decided and has not been written, because another request
-// lies behind it in the same buffer. It is not held any more then; where it would have been the
-// wrong one, the connection ends without it.
+// settle waits for an answer that was decided and has not been written, or not by itself, as
+// other requests lie in the same buffer. It is not held any more then; where it would have been
+// the wrong one, the connection ends without it, and without what is written with it.
 func (c *conn) settle() {
 	h := &c.held
 	if !h.due {
@@ -119,9 +122,21 @@ func (c *conn) settle() {
 	}
 }
 
+// Read reads on behalf of fasthttp, once a decided answer in its buffer has been waited for.
+func (c *conn) Read(p []byte) (int, error) {
+	c.settle()
+	if c.held.broken {
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Read(p)
+}
+
 // Write sends an answer, or holds it until the journal has told. p stays the caller's.
 func (c *conn) Write(p []byte) (int, error) {
 	h := &c.held
+	if h.due && !isAnswer(p, h.decision.Answer) {
+		c.settle() // other answers, a part of one, or 100 Continue are with it
+	}
 	if h.broken {
 		return 0, net.ErrClosed
 	}
@@ -136,6 +151,12 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.tell(c.receiver.journal.Wait(h.ticket, journal.Disk)) // decided already
 	}
 	return len(p), nil
+}
+
+// isAnswer reports whether p is one whole answer with that body, and nothing else.
+func isAnswer(p, body []byte) bool {
+	end := bytes.Index(p, []byte("\r\n\r\n"))
+	return bytes.HasPrefix(p, []byte("HTTP/1.1 200 ")) && end+4+len(body) == len(p) && bytes.HasSuffix(p, body)
 }
 
 // tell sends the held answer, or not_confirmed in its place, and gives the turn back. It does

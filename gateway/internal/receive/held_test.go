@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -156,6 +157,98 @@ func TestHeldPipelinedNotConfirmed(t *testing.T) {
 		t.Errorf("%d not confirmed, want 1", n)
 	}
 	g.inFlightIs(t, 0)
+}
+
+// TestHeldBehindOthers: an answer that stands in one buffer with those of requests before it is not
+// replaced, as only one answer can be: none of them may pass for another's.
+func TestHeldBehindOthers(t *testing.T) {
+	dropped := post(target(unsignedApp, "Drop.X"), "{}")
+	g := newHolding(t, func(o *Options) {
+		j := o.Journal.(*fakeJournal)
+		j.waiting, j.waitErr = nil, journal.ErrNotConfirmed
+	})
+	close(g.journal.gate)
+	for n := range 40 { // about 25 answers fill fasthttp's buffer, so that some are cut in two
+		c := g.dial(t)
+		c.send(strings.Repeat(dropped, n+1) + post(target(unsignedApp, alarm), "{}"))
+		c.send(post(target(unsignedApp, "Drop.Y"), "{}"))
+		for answers := 0; ; answers++ {
+			resp, err := http.ReadResponse(c.r, &http.Request{Method: "POST"})
+			if err != nil {
+				if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("%d before it: after %d answers comes what is none: %v", n+1, answers, err)
+				}
+				break
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				break
+			}
+			switch {
+			case resp.StatusCode != http.StatusOK && answers <= n:
+				t.Fatalf("%d before it: answer %d is %s", n+1, answers, resp.Status)
+			case answers > n && resp.StatusCode == http.StatusOK:
+				t.Fatalf("%d before it: answer %d is of a request that comes later", n+1, answers)
+			}
+		}
+		g.inFlightIs(t, 0)
+	}
+}
+
+// TestHeldBehindARefusal: an answer that is written anew, as the gateway is leaving, does not take
+// the place of the refusal that stands before it.
+func TestHeldBehindARefusal(t *testing.T) {
+	g := newHolding(t, nil)
+	c := g.dial(t)
+	c.send(post(target(signedApp, alarm), "{}") + post(target(unsignedApp, alarm), "{}"))
+	<-g.journal.waiting
+	g.Leave()
+	close(g.journal.gate)
+	c.read("POST").wantRefusal(t, refusedSignMissing)
+	c.read("POST").wantOK(t)
+}
+
+// TestHeldBefore100Continue: a client that waits for 100 Continue behind a held answer does not
+// wait for nothing, whatever comes of that.
+func TestHeldBefore100Continue(t *testing.T) {
+	expects := strings.TrimSuffix(post(target(unsignedApp, "Drop.X"), "{}"), "{}")
+	expects = strings.Replace(expects, "Host:", "Expect: 100-continue\r\nHost:", 1)
+	for _, waitErr := range []error{nil, journal.ErrNotConfirmed} {
+		g := newHolding(t, func(o *Options) { o.Journal.(*fakeJournal).waitErr = waitErr })
+		c := g.dial(t)
+		c.send(post(target(unsignedApp, alarm), "{}") + expects)
+		<-g.journal.waiting
+		c.silent()
+		close(g.journal.gate)
+		if waitErr != nil {
+			c.closed()
+			continue
+		}
+		c.read("POST").wantOK(t)
+		if line, err := c.r.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if line, err := c.r.ReadString('\n'); err != nil || line != "\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		c.send("{}")
+		c.read("POST").wantOK(t)
+	}
+}
+
+// TestHeldBeforeHalfARequest: a callback is in flight until the journal has told, however long
+// the rest of the request behind it is in coming.
+func TestHeldBeforeHalfARequest(t *testing.T) {
+	g := newHolding(t, func(o *Options) { o.ReadTimeout = time.Minute })
+	c := g.dial(t)
+	next := post(target(unsignedApp, "Drop.X"), "{}")
+	c.send(post(target(unsignedApp, alarm), "{}") + next[:len(next)-1])
+	<-g.journal.waiting
+	g.inFlightIs(t, 1)
+	close(g.journal.gate)
+	g.inFlightIs(t, 0)
+	c.send(next[len(next)-1:])
+	c.read("POST").wantOK(t)
+	c.read("POST").wantOK(t)
 }
 
 // TestHeldBeforeMalformed: what fasthttp answers by itself goes out behind the held answer.
