@@ -1,6 +1,6 @@
 //go:build linux
 
-// Compare measures the gateway beside handlers that only answer, in one run on one
+// Command compare measures the gateway beside handlers that only answer, in one run on one
 // machine, so that what is read is the ratio and not the machine.
 //
 // # Servers
