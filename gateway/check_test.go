@@ -188,7 +188,7 @@ func TestAskCluster(t *testing.T) {
 		"as recommended": {fakeCluster{topics: []kafkaconn.TopicInfo{good}}, topicOK + answers, 0},
 		"kept for ever":  {fakeCluster{topics: with(func(t *kafkaconn.TopicInfo) { t.Retention = -1 })}, topicOK + answers, 0},
 		"missing": {fakeCluster{topics: []kafkaconn.TopicInfo{{Name: "t", Err: errors.New("unknown topic")}}},
-			"error:   topic t: unknown topic; make it with deploy/kafka/topics.sh, or give this user the right to it. Until then its callbacks wait in the journal\n" + answers, 1},
+			"error:   topic t: unknown topic; make it with deploy/kafka/topics.sh, or give this user the right to it. Until then its callbacks are parked\n" + answers, 1},
 		"one replica": {fakeCluster{topics: with(func(t *kafkaconn.TopicInfo) { t.Replication = 1 })},
 			"warning: topic t: replication is 1: with less than 3, losing brokers can lose callbacks\nok:      topic t: 12 partitions, replication 1\n" + answers, 0},
 		"one in sync": {fakeCluster{topics: with(func(t *kafkaconn.TopicInfo) { t.MinISR = 1 })},

@@ -64,7 +64,7 @@ func askCluster(ctx context.Context, f *process.Findings, conn cluster, topics [
 // used is an error: the rest is the operator's choice, made knowingly.
 func checkTopic(f *process.Findings, t *kafkaconn.TopicInfo, maxBody int64) {
 	if t.Err != nil {
-		f.Fail("topic %s: %v; make it with deploy/kafka/topics.sh, or give this user the right to it. Until then its callbacks wait in the journal", t.Name, t.Err)
+		f.Fail("topic %s: %v; make it with deploy/kafka/topics.sh, or give this user the right to it. Until then its callbacks are parked", t.Name, t.Err)
 		return
 	}
 	if t.Replication < kafkaconn.SafeReplication {

@@ -125,7 +125,7 @@ func (c *skipCommand) stopped(con *process.Console) (err error) {
 // openStopped opens a journal that no gateway runs on, with the widest limits, and frees
 // nothing in it.
 func openStopped(dir string, log *zap.Logger) (*journal.Journal, error) {
-	j, err := journal.Open(journal.Options{Dir: dir, KeepSettled: true, MaxPayload: maxBody + payloadRoom + forward.EnvelopeBytes, Log: log.Named("journal")})
+	j, err := journal.Open(journal.Options{Dir: dir, KeepSettled: true, MaxPayload: maxParkedPayload, Log: log.Named("journal")})
 	if errors.Is(err, journal.ErrLocked) {
 		err = openedElsewhere(dir, err)
 	}

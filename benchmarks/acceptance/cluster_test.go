@@ -4,11 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -114,37 +110,16 @@ func (a *admin) addPartitions(n int32) {
 	topic.Topic, topic.Count = a.topic, n
 	request.Topics = append(request.Topics, topic)
 	demand(a, "add partitions", request.RequestWith, func(r *kmsg.CreatePartitionsResponse) int16 { return r.Topics[0].ErrorCode })
-	a.gatewaySays(fmt.Sprintf("%s has %d partitions", a.topic, n))
+	a.saysSoon(fmt.Sprintf("%s has %d partitions", a.topic, n))
 }
 
 // deleteTopic deletes the topic and waits until the gateway parks what comes for it.
 func (a *admin) deleteTopic() {
 	a.t.Helper()
-	request := kmsg.NewPtrDeleteTopicsRequest()
-	request.TimeoutMillis = 20_000
-	request.TopicNames = []string{a.topic}
-	topic := kmsg.NewDeleteTopicsRequestTopic()
-	topic.Topic = &a.topic
-	request.Topics = append(request.Topics, topic)
-	demand(a, "delete the topic", request.RequestWith, func(r *kmsg.DeleteTopicsResponse) int16 { return r.Topics[0].ErrorCode })
-	a.gatewaySays(a.topic + " refused")
-}
-
-// gatewaySays waits until the gateway's page says so.
-func (a *admin) gatewaySays(what string) {
-	a.t.Helper()
-	a.eventually("the gateway has seen the change", func() error {
-		response, err := http.Get(a.stack.GatewayAdminURL() + "/readyz?verbose")
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		page, err := io.ReadAll(response.Body)
-		if err == nil && !strings.Contains(string(page), what) {
-			err = fmt.Errorf("it does not say %q:\n%s", what, page)
-		}
-		return err
-	})
+	if err := stack.DeleteTopic(a.t.Context(), a.stack.Kafka(), a.topic); err != nil {
+		a.t.Fatal(err)
+	}
+	a.saysSoon(refuses(a.topic))
 }
 
 // compare holds entries against what is in the topic. An app's records stand in one partition
@@ -181,12 +156,10 @@ func (a *admin) compare(entries []ledger.Entry) ledger.Report {
 // changing starts a scene with topics of its own, which may be changed.
 func changing(t *testing.T, partitions int) *admin {
 	t.Helper()
-	if os.Getenv("TIDEGATE_TEST_KAFKA_SECRETS") != "" {
-		t.Skip("the users of this cluster may use the four topics only")
-	}
+	own := ownTopics(t)
 	return newScene(t, 64, func(o *stack.Options) {
-		o.Partitions, o.KeepTopics, o.GatewayKafka, o.ConsumerKafka = partitions, false, nil, nil
-		o.Kafka.TopicPrefix = fmt.Sprintf("changing-%d.", nextApp.Add(1))
+		own(o)
+		o.Partitions = partitions
 	}).admin()
 }
 
@@ -212,10 +185,7 @@ func TestLeadersMoveAndPartitionsAreAdded(t *testing.T) {
 		}
 	}
 	load.progress(perSecond)
-	if err := load.child.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	entries := load.entries()
+	entries := load.end()
 	if n := count(entries, func(e *ledger.Entry) bool { return !e.Accepted() }); n > 0 {
 		t.Errorf("%d requests were not answered 200", n)
 	}
@@ -255,10 +225,7 @@ func TestTopicDeletedAndMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	load.progress(2 * perSecond)
-	if err := load.child.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	entries := load.entries()
+	entries := load.end()
 	if n := count(entries, func(e *ledger.Entry) bool { return !e.Accepted() }); n > 0 {
 		t.Errorf("%d requests were not answered 200", n)
 	}

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,6 +98,20 @@ func given(t *testing.T) *cluster {
 		return f
 	}
 	return &cluster{admin: as("admin"), gateway: as("gateway"), consumer: as("consumer")}
+}
+
+// ownTopics returns what gives a scene topics of its own, which it may change and delete. The
+// users of a Kafka with users may use the project's topics only: there the test is skipped.
+func ownTopics(t *testing.T) func(*stack.Options) {
+	t.Helper()
+	if os.Getenv("TIDEGATE_TEST_KAFKA_SECRETS") != "" {
+		skip(t, "the users of this Kafka may use the four topics only, and the scenario has its own")
+	}
+	prefix := fmt.Sprintf("own-%d.", nextApp.Add(1))
+	return func(o *stack.Options) {
+		o.Kafka.TopicPrefix, o.KeepTopics = prefix, false
+		o.GatewayKafka, o.ConsumerKafka = nil, nil // without users all reach Kafka alike
+	}
 }
 
 // takeKafkaAway stops the scenario's whole Kafka and returns how to bring it back.

@@ -49,10 +49,7 @@ func TestProofConsumerKilled(t *testing.T) {
 		}
 	}
 	load.progress(perSecond)
-	if err := load.child.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	entries := load.entries()
+	entries := load.end()
 	s.row.Faults = n
 	s.atMost(0)
 	s.proof("consumer killed (-9)", entries)
@@ -75,10 +72,7 @@ func TestProofKafkaKilled(t *testing.T) {
 	t.Logf("Kafka was away for %s", time.Since(began).Round(time.Millisecond))
 	bringBack()
 	load.progress(perSecond)
-	if err := load.child.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	entries := load.entries()
+	entries := load.end()
 	for i := range entries {
 		if !entries[i].Accepted() {
 			t.Errorf("not answered 200: %s", entries[i].String())
@@ -111,10 +105,7 @@ func TestProofStalledProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	load.progress(perSecond)
-	if err := load.child.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	entries := load.entries()
+	entries := load.end()
 	if n := count(entries, func(e *ledger.Entry) bool { return e.Failure == ledger.FailureTimeout }); n < 32 {
 		t.Errorf("%d requests timed out, want at least 32", n)
 	}

@@ -17,15 +17,6 @@ func (s *scene) mixedLoad(perSecond int) *run {
 	return s.load("--rate="+fmt.Sprint(perSecond), "--duration=0s", "--connections=128", withoutAnswer, "--malformed=0.02", mix)
 }
 
-// end ends a load and returns its ledger.
-func (r *run) end() []ledger.Entry {
-	r.scene.t.Helper()
-	if err := r.child.Stop(r.scene.t.Context()); err != nil {
-		r.scene.t.Fatal(err)
-	}
-	return r.entries()
-}
-
 // goOn lets everything go on for a while.
 func (s *scene) goOn(d time.Duration) {
 	s.t.Helper()

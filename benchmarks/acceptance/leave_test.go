@@ -43,10 +43,7 @@ func leaveWith(t *testing.T, delay time.Duration) (*scene, []ledger.Entry, time.
 		t.Fatalf("stop: %v", err) // an exit status other than 0 is one too
 	}
 	load.failures(64, ledger.FailureConnect) // nobody listens, on any connection
-	if err := load.child.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s, load.entries(), asked
+	return s, load.end(), asked
 }
 
 // slowClient has a connection that was used before, and half of a request on it.

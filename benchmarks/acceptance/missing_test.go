@@ -2,13 +2,11 @@ package acceptance
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 
 	"github.com/tidegate/tidegate/benchmarks/load/ledger"
 	"github.com/tidegate/tidegate/deploy/local/stack"
-	"github.com/tidegate/tidegate/internal/kafkaconn"
 )
 
 // missing is a scenario of two topics that callbacks go to, of which one is not there.
@@ -36,19 +34,9 @@ const parkedBudget = 64 << 20
 // callback.
 func newMissing(t *testing.T, alarmsGone bool) *missing {
 	t.Helper()
-	if os.Getenv("TIDEGATE_TEST_KAFKA_SECRETS") != "" {
-		skip(t, "the scenario makes topics of its own, and the users of this Kafka may write the project's only")
-	}
+	own := ownTopics(t)
 	s := newScene(t, 16, func(o *stack.Options) {
-		prefix := fmt.Sprintf("missing%d.", nextApp.Add(1))
-		o.Kafka.TopicPrefix, o.KeepTopics = prefix, false
-		for _, own := range []**kafkaconn.Flags{&o.GatewayKafka, &o.ConsumerKafka} {
-			if *own != nil {
-				flags := **own
-				flags.TopicPrefix = prefix
-				*own = &flags
-			}
-		}
+		own(o)
 		// A batch of so small a journal has room for several of the largest bodies only if these are small too.
 		o.GatewayFlags = append(o.GatewayFlags, "--routes="+keepEverything(t), "--max-body-bytes=65536",
 			fmt.Sprintf("--journal-max-bytes=%d", missingBudget), fmt.Sprintf("--parked-max-bytes=%d", parkedBudget))
@@ -142,7 +130,7 @@ func (m *missing) parkedFull() {
 		m.t.Errorf("%v callbacks are parked after the restart, %v before", after, before)
 	}
 	// A topic counts as missing after a grace period. What comes meanwhile has to find room too.
-	m.eventually("the topic is known to be missing", m.known)
+	m.saysSoon(refuses(m.gone.topic))
 	gone, there := m.begin(m.gone, 100, "--body-bytes=60000"), m.begin(m.there, rate(m.t)/2)
 	gone.answered(10, 503, parkedFull)
 	there.answered(rate(m.t)/2, 200, 0)
@@ -150,15 +138,12 @@ func (m *missing) parkedFull() {
 	m.kill()
 	m.restart()
 	gone, there = m.begin(m.gone, rate(m.t)/4), m.begin(m.there, rate(m.t)/2)
-	m.eventually("the topic is known to be missing", m.known)
+	m.saysSoon(refuses(m.gone.topic))
 	gone.answered(10, 503, parkedFull)
 	there.answered(rate(m.t)/2, 200, 0)
 	m.ended("no room to park after a restart", gone, there)
 	m.arrived(m.there.topic, m.ledgers)
 }
-
-// known reports an error until the gateway says that the topic refuses.
-func (m *missing) known() error { return m.says(m.gone.topic + " refused") }
 
 // ended ends the loads of a phase, in which only the missing topic's callbacks were refused, but
 // for also.

@@ -233,6 +233,15 @@ func (s *scene) says(text string) error {
 	return err
 }
 
+// saysSoon waits until the gateway's /readyz?verbose has the text.
+func (s *scene) saysSoon(text string) {
+	s.t.Helper()
+	s.eventually("the gateway has noticed", func() error { return s.says(text) })
+}
+
+// refuses is what /readyz?verbose says of a topic that refuses.
+func refuses(topic string) string { return topic + " refused" }
+
 // readyz returns the status and the text of the gateway's /readyz?verbose.
 func (s *scene) readyz() (status int, text string, err error) {
 	response, err := http.Get(s.stack.GatewayAdminURL() + "/readyz?verbose")

@@ -164,6 +164,15 @@ func (r *run) entries() []ledger.Entry {
 	return entries
 }
 
+// end stops a load that goes on until it is stopped, and returns its ledger.
+func (r *run) end() []ledger.Entry {
+	r.scene.t.Helper()
+	if err := r.child.Stop(r.scene.t.Context()); err != nil {
+		r.scene.t.Fatal(err)
+	}
+	return r.entries()
+}
+
 // progress waits until the run's ledger has n requests more than at the call.
 func (r *run) progress(n int) { r.scene.t.Helper(); r.wait(n, "\n") }
 

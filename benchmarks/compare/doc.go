@@ -1,6 +1,6 @@
 //go:build linux
 
-// Compare measures the gateway beside handlers that only answer, in one run on one
+// Command compare measures the gateway beside handlers that only answer, in one run on one
 // machine, so that what is read is the ratio and not the machine.
 //
 // # Servers
@@ -11,8 +11,9 @@
 //   - bare: fasthttp, answers the envelope. The limit.
 //   - park: bare, and before the answer a grouped wait: a mutex, one wake-up a batch, a
 //     committer that sleeps as long as one fdatasync of 4 KiB takes on this disk (measured
-//     at the start and printed). It keeps nothing: the floor of any group commit under
-//     fasthttp, in CPU; under load a real fdatasync is longer than its sleep.
+//     at the start and printed). It keeps nothing: the floor, in CPU, of a group commit for
+//     which fasthttp's handler waits, as the gateway's does not at disk (receive/held.go);
+//     under load a real fdatasync is longer than its sleep.
 //   - memory, disk, broker: the gateway at that ack level.
 //
 // # Loops
@@ -44,8 +45,8 @@
 // is the median of the rounds, with ratios to bare and to park taken within a round, and
 // their spread.
 //
-// All are per answer of 200. A refusal (503 or 429 with the envelope: a stall of the disk
-// can fill a batch) is counted apart, so that it never makes a server look fast: its time
+// All are per answer of 200. A refusal (503 or 429 with the envelope: the disk may stall for
+// longer than a callback waits) is counted apart, so that it never makes a server look fast: its time
 // is in no latency, its CPU is shared by the 200s. A turn with more than 0.1 % of refusals
 // says nothing about speed and is in no median; the tables say so. Any other answer, and
 // a closed connection, ends the run.

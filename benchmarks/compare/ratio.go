@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"slices"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 // spread is the median of some rounds with the least and the most of them.
@@ -17,7 +19,7 @@ func spreadOf(values []float64) spread {
 	if len(values) == 0 {
 		return spread{}
 	}
-	return spread{middle: median(values), least: slices.Min(values), most: slices.Max(values), rounds: len(values)}
+	return spread{middle: rounds.Median(values), least: slices.Min(values), most: slices.Max(values), rounds: len(values)}
 }
 
 // text prints the median, and in brackets the spread, each in format.
@@ -34,16 +36,6 @@ func (s spread) middleText(format string) string {
 		return "-"
 	}
 	return fmt.Sprintf(format, s.middle)
-}
-
-// median of values, which are not empty.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	half := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[half]
-	}
-	return (sorted[half-1] + sorted[half]) / 2
 }
 
 // figure is one number of a turn.

@@ -55,14 +55,6 @@ func TestRefusedTurnsAreInNoMedian(t *testing.T) {
 	}
 }
 
-func TestMedian(t *testing.T) {
-	for want, values := range map[float64][]float64{2: {3, 1, 2}, 2.5: {4, 1, 2, 3}, 7: {7}} {
-		if got := median(values); got != want {
-			t.Errorf("median of %v is %v", values, got)
-		}
-	}
-}
-
 func TestDriverLimited(t *testing.T) {
 	for name, c := range map[string]struct {
 		turn turn

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Micro measures single parts of the gateway against what they stand on, and what the whole
+// Command micro measures single parts of the gateway against what they stand on, and what the whole
 // process holds in memory while Kafka is away. What it writes into benchmarks/results is
 // nobody's hand: a table, the commands behind it, and the raw lines.
 //

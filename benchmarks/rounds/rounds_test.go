@@ -23,6 +23,14 @@ func TestReportIsMediansInOrderAndTheSpreadOfRatios(t *testing.T) {
 	}
 }
 
+func TestMedian(t *testing.T) {
+	for want, values := range map[float64][]float64{2: {3, 1, 2}, 2.5: {4, 1, 2, 3}, 7: {7}} {
+		if got := Median(values); got != want {
+			t.Errorf("median of %v is %v", values, got)
+		}
+	}
+}
+
 func TestCPUCountsWork(t *testing.T) {
 	before := CPU()
 	for deadline := time.Now().Add(5 * time.Second); CPU() == before; {

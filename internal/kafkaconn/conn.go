@@ -43,7 +43,7 @@ type Conn struct {
 	sasl     sasl.Mechanism
 	client   *kafka.Client
 
-	mu      sync.Mutex                       // held while the watched topics change
+	mu      sync.Mutex                       // held while current is replaced
 	current atomic.Pointer[watchedTransport] // never nil
 }
 
@@ -93,10 +93,6 @@ func (c *Conn) newTransport(topics, named []string) *watchedTransport {
 // at the latest. Its Metadata answers from a layout that is up to two seconds old, and
 // only about topics that it was asked about by name.
 func (c *Conn) Client() *kafka.Client { return c.client }
-
-// Transport returns the transport that Client uses at this moment. It is replaced when a
-// topic is asked about for the first time, so it is not to be kept.
-func (c *Conn) Transport() *kafka.Transport { return c.current.Load().Transport }
 
 // Dialer returns a new dialer for readers and consumer groups, configured as Client is.
 func (c *Conn) Dialer() *kafka.Dialer {

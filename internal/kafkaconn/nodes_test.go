@@ -3,61 +3,22 @@ package kafkaconn
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/tidegate/tidegate/internal/doors"
 )
-
-// doors are the listeners of a cluster. A node that goes takes its connections with it, as
-// kfake's do not.
-type doors struct {
-	mu   sync.Mutex
-	open map[string][]net.Conn // by the node's address
-}
-
-func (d *doors) listen(network, address string) (net.Listener, error) {
-	l, err := net.Listen(network, address)
-	return &door{l, d}, err
-}
-
-type door struct {
-	net.Listener
-	doors *doors
-}
-
-// Accept implements net.Listener.
-func (d *door) Accept() (net.Conn, error) {
-	conn, err := d.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	d.doors.mu.Lock()
-	defer d.doors.mu.Unlock()
-	at := d.Addr().String()
-	d.doors.open[at] = append(d.doors.open[at], conn)
-	return conn, nil
-}
-
-// shut ends all connections to a node.
-func (d *doors) shut(address string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, conn := range d.open[address] {
-		conn.Close()
-	}
-}
 
 // Each broker that was given is replaced by one with another address: the layout stays current
 // for as long as one is left of those that the cluster has named.
 func TestBrokersAreReplaced(t *testing.T) {
-	d := &doors{open: map[string][]net.Conn{}}
-	c := cluster(t, kfake.NumBrokers(2), kfake.ListenFn(d.listen), kfake.SeedTopics(2, "a"))
+	d := new(doors.Doors)
+	c := cluster(t, kfake.NumBrokers(2), kfake.ListenFn(d.Listen), kfake.SeedTopics(2, "a"))
 	conn := connect(t, c, Flags{})
 	if got, err := conn.Topics(soon(t), "a"); err != nil || got[0].Partitions != 2 {
 		t.Fatalf("%+v, %v", got, err)
@@ -82,7 +43,7 @@ func TestBrokersAreReplaced(t *testing.T) {
 		if err := c.RemoveNode(node); err != nil {
 			t.Fatal(err)
 		}
-		d.shut(nodes[node])
+		d.Shut(nodes[node])
 	}
 	if err := c.CreateTopic("later", 5, nil); err != nil {
 		t.Fatal(err)

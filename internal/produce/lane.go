@@ -86,12 +86,6 @@ func (p *Producer) newLane(topic string, partition int32, owner Owner, patient b
 	return l
 }
 
-// Topic returns the lane's topic.
-func (l *Lane) Topic() string { return l.topic }
-
-// Partition returns the lane's partition.
-func (l *Lane) Partition() int32 { return l.partition }
-
 // Stalled reports whether the request in flight was refused or has had no answer for a while:
 // room is then not to be expected soon.
 func (l *Lane) Stalled() bool {

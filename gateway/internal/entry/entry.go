@@ -41,11 +41,6 @@ const (
 	fixedSize           = 18
 )
 
-// MaxOverhead is what an entry adds at most to the bytes that it holds: the fixed part
-// and every length and number at its longest. Whoever limits bodies and headers adds it
-// to find the largest payload.
-const MaxOverhead = fixedSize + 1 + binary.MaxVarintLen64*4 + int(schema.NumAttributes)*(1+binary.MaxVarintLen64)
-
 // Entry is one journal entry, decoded.
 type Entry struct {
 	Topic    []byte // Kafka topic that the route chose, complete with its prefix

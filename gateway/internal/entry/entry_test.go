@@ -14,6 +14,10 @@ import (
 	"github.com/tidegate/tidegate/schema"
 )
 
+// maxOverhead is what an entry adds at most to the bytes that it holds: the fixed part and
+// every length and number at its longest.
+const maxOverhead = fixedSize + 1 + binary.MaxVarintLen64*4 + int(schema.NumAttributes)*(1+binary.MaxVarintLen64)
+
 // sample is a callback with every kind of attribute: present, empty, absent.
 func sample() *schema.Callback {
 	c := &schema.Callback{
@@ -68,8 +72,8 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal("Append changed what was in dst")
 		}
 		payload = payload[len(prefix):]
-		if over := len(payload) - held; over > MaxOverhead {
-			t.Fatalf("%d bytes of overhead, MaxOverhead is %d", over, MaxOverhead)
+		if over := len(payload) - held; over > maxOverhead {
+			t.Fatalf("%d bytes of overhead, at most %d are expected", over, maxOverhead)
 		}
 		got, err := Parse(payload)
 		if err != nil {

@@ -2,60 +2,21 @@ package forward
 
 import (
 	"fmt"
-	"net"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/tidegate/tidegate/internal/doors"
 )
-
-// doors are the listeners of a cluster. A node that goes takes its connections with it, as
-// kfake's do not.
-type doors struct {
-	mu   sync.Mutex
-	open map[string][]net.Conn // by the node's address
-}
-
-func (d *doors) listen(network, address string) (net.Listener, error) {
-	l, err := net.Listen(network, address)
-	return &door{l, d}, err
-}
-
-type door struct {
-	net.Listener
-	doors *doors
-}
-
-// Accept implements net.Listener.
-func (d *door) Accept() (net.Conn, error) {
-	conn, err := d.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	d.doors.mu.Lock()
-	defer d.doors.mu.Unlock()
-	at := d.Addr().String()
-	d.doors.open[at] = append(d.doors.open[at], conn)
-	return conn, nil
-}
-
-// shut ends all connections to a node.
-func (d *doors) shut(address string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, conn := range d.open[address] {
-		conn.Close()
-	}
-}
 
 // All nodes of the cluster are replaced under load, one after another, by nodes with other
 // addresses, until nobody is left whom the gateway was told of; then it restarts with a new list.
 // Nothing is lost, nothing comes twice, no key's order suffers, and delivery goes on throughout.
 func TestAllNodesAreReplaced(t *testing.T) {
 	t.Parallel()
-	d := &doors{open: map[string][]net.Conn{}}
-	r := newRig(t, kfake.NumBrokers(2), kfake.ListenFn(d.listen), kfake.SeedTopics(6, testTopic))
+	d := new(doors.Doors)
+	r := newRig(t, kfake.NumBrokers(2), kfake.ListenFn(d.Listen), kfake.SeedTopics(6, testTopic))
 	nodes := r.cluster.ListenAddrs() // by number
 	r.produce = small
 	r.start()
@@ -80,7 +41,7 @@ func TestAllNodesAreReplaced(t *testing.T) {
 		if err := r.cluster.RemoveNode(gone); err != nil {
 			t.Fatal(err)
 		}
-		d.shut(nodes[gone])
+		d.Shut(nodes[gone])
 	}
 	load()
 	r.stop()

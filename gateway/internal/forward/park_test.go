@@ -170,17 +170,23 @@ func TestTopicClosesUnderLoad(t *testing.T) {
 	}
 }
 
-// The parked journal is full: receive is told, nothing is lost, and it ends by itself.
-func TestParkedFull(t *testing.T) {
-	r := newRig(t)
-	r.parkedBytes = journal.MinBytes(256<<10 + EnvelopeBytes)
-	r.start()
-	eventually(t, "receive is told to refuse the topic", func() bool {
+// fillParked takes large callbacks of the test's topic until receive is told to refuse it.
+func (r *rig) fillParked() {
+	r.t.Helper()
+	eventually(r.t, "receive is told to refuse the topic", func() bool {
 		c := r.callback(testTopic, 5)
 		c.Body = append(c.Body, slices.Repeat([]byte(" "), 20_000)...)
 		r.synced(r.appendCallback(testTopic, c))
 		return r.forwarder.TopicRefused(testTopic)
 	})
+}
+
+// The parked journal is full: receive is told, nothing is lost, and it ends by itself.
+func TestParkedFull(t *testing.T) {
+	r := newRig(t)
+	r.parkedBytes = journal.MinBytes(256<<10 + EnvelopeBytes)
+	r.start()
+	r.fillParked()
 	if r.forwarder.TopicRefused(otherTopic) {
 		t.Error("another topic is refused too")
 	}
@@ -203,12 +209,7 @@ func TestParkedFullIsToldWithoutGaps(t *testing.T) {
 	r.forward = func(o *Options) { o.TopicRetryMax = 100 * time.Millisecond }
 	closed := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testTopic, Err: kerr.TopicAuthorizationFailed, Count: -1})
 	r.start()
-	eventually(t, "receive is told to refuse the topic", func() bool {
-		c := r.callback(testTopic, 5)
-		c.Body = append(c.Body, slices.Repeat([]byte(" "), 20_000)...)
-		r.synced(r.appendCallback(testTopic, c))
-		return r.forwarder.TopicRefused(testTopic)
-	})
+	r.fillParked()
 	told := func(while string, times int) {
 		t.Helper()
 		deadline := time.Now().Add(20 * time.Second)

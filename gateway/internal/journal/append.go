@@ -230,9 +230,10 @@ func (j *Journal) admit(b *batch, reserve bool) error {
 // Wait returns when the ticket's entry reached the level. nil: it did. At Disk that
 // means it survives a power loss (J1); at Broker that Settle said it was delivered; at
 // Memory it returns at once. ErrNotConfirmed: not by the deadline, which runs from the
-// first entry of its batch, or from when Append began to wait, or not before Close. ErrParked: at Broker, kept aside.
-// Any goroutine may wait, also several for one ticket; an entry that is synced already
-// costs one atomic load.
+// first entry of its batch, or from when Append began to wait, or not before Close.
+// ErrParked: at Broker, kept aside. Any goroutine may wait, also several for one ticket;
+// an entry that is synced already costs one atomic load. Notify is Wait at Disk without a
+// goroutine that waits.
 func (j *Journal) Wait(t Ticket, level Level) error {
 	if level == Memory {
 		return nil

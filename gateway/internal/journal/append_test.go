@@ -244,108 +244,6 @@ func TestBothBatchesFull(t *testing.T) {
 	})
 }
 
-// J6: after one failed write or sync the file is never touched again, the batch goes
-// into a new segment, and nobody notices.
-func TestFirstErrorPoisonsTheFile(t *testing.T) {
-	for _, kind := range []vfs.Kind{vfs.KindWrite, vfs.KindSync} {
-		for _, short := range []bool{false, true} {
-			mem := vfs.NewMem()
-			var armed, fired atomic.Bool
-			var victim atomic.Value
-			fsys := vfs.NewFaulty(mem, func(op vfs.Op) vfs.Fault {
-				if fired.Load() && op.Name == victim.Load() && op.Kind.Changes() {
-					t.Errorf("J6: operation %d (kind %d) on the poisoned %s", op.N, op.Kind, op.Name)
-				}
-				if op.Kind == kind && strings.HasSuffix(op.Name, spareSuffix) && armed.CompareAndSwap(true, false) {
-					victim.Store(op.Name)
-					fired.Store(true)
-					return vfs.Fault{Err: syscall.EIO, Short: short}
-				}
-				return vfs.Fault{}
-			})
-			j := mustOpen(t, small(fsys))
-			mustSync(t, j, "first")
-			armed.Store(true)
-			mustSync(t, j, "through the error")
-			mustSync(t, j, "after")
-			if !fired.Load() {
-				t.Fatal("the fault did not come")
-			}
-			if st := j.Stats(); st.Err != nil || st.Segments != 2 {
-				t.Errorf("stats after the error: %+v", st)
-			}
-			// J7: the page cache may show the failed batch; it is dead, and comes once.
-			mustClose(t, j)
-			mem.Revive()
-			j = mustOpen(t, small(mem))
-			if got := payloads(readAllFrom(t, j, 1)); strings.Join(got, "|") != "first|through the error|after" {
-				t.Errorf("kind %d short %v: recovered %q", kind, short, got)
-			}
-			mustClose(t, j)
-		}
-	}
-}
-
-func TestIdleProof(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mem := vfs.NewMem()
-		j := mustOpen(t, small(mem))
-		mustSync(t, j, "one")
-		v := mustLook(t, mem)
-		if v.proven != 0 {
-			t.Fatalf("proven %d before the proof", v.proven)
-		}
-		time.Sleep(idleProof + time.Millisecond)
-		synctest.Wait()
-		if v = mustLook(t, mem); v.proven != 1 {
-			t.Errorf("proven %d after %v without appends", v.proven, idleProof)
-		}
-		size := v.segs[0].end
-		time.Sleep(10 * idleProof)
-		if v = mustLook(t, mem); v.segs[0].end != size {
-			t.Error("one proof is enough")
-		}
-		mustClose(t, j)
-	})
-}
-
-func mustLook(t testing.TB, fsys FS) *survey {
-	t.Helper()
-	v, _, _, err := inspect(fsys, testDir, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-func TestBrokerLevel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		j := mustOpen(t, small(vfs.NewMem()))
-		late, early, parked, never := mustSync(t, j, "a"), mustSync(t, j, "b"), mustSync(t, j, "c"), mustSync(t, j, "d")
-		j.Settle(early.LSN, true) // before anybody waits
-		rows := []struct {
-			tk   Ticket
-			want error
-		}{{late, nil}, {late, nil}, {early, nil}, {parked, ErrParked}, {never, ErrNotConfirmed}}
-		var wg sync.WaitGroup
-		for _, row := range rows {
-			wg.Go(func() {
-				if err := j.Wait(row.tk, Broker); !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
-					t.Errorf("LSN %d: %v, want %v", row.tk.LSN, err, row.want)
-				}
-			})
-		}
-		synctest.Wait()
-		j.Settle(late.LSN, true)
-		j.Settle(parked.LSN, false)
-		wg.Wait()
-		mustClose(t, j)
-		if err := j.Wait(never, Broker); !errors.Is(err, ErrNotConfirmed) {
-			t.Errorf("after Close: %v", err)
-		}
-	})
-}
-
 func TestSubscribe(t *testing.T) {
 	j := mustOpen(t, small(vfs.NewMem()))
 	defer mustClose(t, j)
@@ -403,22 +301,6 @@ func TestClose(t *testing.T) {
 			}
 		})
 	})
-}
-
-func TestLevels(t *testing.T) {
-	for _, l := range []Level{Memory, Disk, Broker} {
-		var back Level
-		b, err := l.MarshalText()
-		if err != nil || back.UnmarshalText(b) != nil || back != l {
-			t.Errorf("%v does not survive its text %q", l, b)
-		}
-	}
-	if _, err := ParseLevel("tape"); err == nil || !strings.Contains(err.Error(), "memory, disk or broker") {
-		t.Errorf("unknown level: %v", err)
-	}
-	if s := Level(9).String(); s != "Level(9)" {
-		t.Errorf("%q", s)
-	}
 }
 
 // waiterOf returns a Waiter and where it puts what it is told.

@@ -53,18 +53,7 @@ func BenchmarkDisk(b *testing.B) {
 		b.Run(fmt.Sprint("writers=", writers), func(b *testing.B) {
 			j := mustOpen(b, benchOptions(b))
 			defer mustClose(b, j)
-			settler := make(chan struct{})
-			var bg sync.WaitGroup
-			bg.Go(func() {
-				for tick := time.NewTicker(50 * time.Millisecond); ; {
-					select {
-					case <-settler:
-						return
-					case <-tick.C:
-						j.Checkpoint(LSN(j.synced.Load()), nil)
-					}
-				}
-			})
+			settling := settleEvery(j, 50*time.Millisecond)
 			mustSync(b, j, "first") // the first segment is there
 			payload := make([]byte, benchPayload)
 			fill := func(dst []byte) []byte { return append(dst, payload...) }
@@ -87,8 +76,7 @@ func BenchmarkDisk(b *testing.B) {
 			wg.Wait()
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
-			close(settler)
-			bg.Wait()
+			settling()
 		})
 	}
 }

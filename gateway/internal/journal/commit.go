@@ -181,7 +181,7 @@ func (j *Journal) publish(b *batch) {
 	j.unproven = true
 	j.metrics.batchEntries.Observe(float64(b.count))
 	j.recovered()
-	j.notify()
+	j.wakeSubscribers()
 }
 
 // prove writes an empty batch: its header says that everything before it was synced, so
@@ -274,8 +274,8 @@ func (j *Journal) updateRoom() {
 // lets go when the space is needed. Called with segMu held.
 func (j *Journal) busyBytes() int64 { return j.segBytes - j.freeable }
 
-// notify tells the subscribers that the synced watermark moved.
-func (j *Journal) notify() {
+// wakeSubscribers tells those of Subscribe that the synced watermark moved.
+func (j *Journal) wakeSubscribers() {
 	for _, c := range *j.subscribers.Load() {
 		select {
 		case c <- struct{}{}:

@@ -120,8 +120,8 @@
 //
 // Appenders copy into the current batch under one mutex. One committer takes the batch,
 // writes it with one write and one fdatasync, moves the synced watermark, and wakes the
-// waiters by closing the batch's channel; the next batch fills meanwhile. Two batches
-// exist: with one being written and one full, appenders queue. The committer fills the next
+// waiters by closing the batch's channel; those of Notify are told by a goroutine for which it
+// does not wait. The next batch fills meanwhile. Two batches exist: with one being written and one full, appenders queue. The committer fills the next
 // batch from the queue, reserve first, each class in order; the last tenth of a batch, too,
 // is for reserve. The queue holds nothing but its appenders' own requests. A watchdog
 // releases the waiters of a batch at its deadline, and refuses at theirs who is in the queue;

@@ -18,8 +18,8 @@ type Waiter struct {
 	next *Waiter // in the round's list
 }
 
-// told is the list of a round whose outcome is known: nobody can join it.
-var told Waiter
+// decided is the list of a round whose outcome is known: nobody can join it.
+var decided Waiter
 
 // waiters are those of one round, the newest first.
 type waiters struct {
@@ -31,7 +31,7 @@ type waiters struct {
 func (s *waiters) join(w *Waiter) bool {
 	for {
 		newest := s.newest.Load()
-		if newest == &told {
+		if newest == &decided {
 			return false
 		}
 		w.next = newest
@@ -43,7 +43,7 @@ func (s *waiters) join(w *Waiter) bool {
 
 // tell tells all who joined. It returns at once: the committer has the next batch to write.
 func (s *waiters) tell(err error) {
-	newest := s.newest.Swap(&told)
+	newest := s.newest.Swap(&decided)
 	if newest == nil {
 		return
 	}

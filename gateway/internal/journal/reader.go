@@ -197,12 +197,6 @@ func (r *Reader) openFile() error {
 	return nil
 }
 
-// Seek makes lsn, or the next one after it that is there, the next entry.
-func (r *Reader) Seek(lsn LSN) {
-	r.leave()
-	r.from, r.in = max(lsn, 1), false
-}
-
 // Close lets the reader's segment go. The journal stays open.
 func (r *Reader) Close() {
 	r.leave()
@@ -217,7 +211,7 @@ func (j *Journal) report(c Corruption) {
 	for _, k := range j.corruptions {
 		if k.Segment == c.Segment && k.Offset == c.Offset && k.From == c.From {
 			j.segMu.Unlock()
-			return // another reader, or this one again after Seek
+			return // another reader
 		}
 	}
 	if len(j.corruptions) < keptCorruptions {

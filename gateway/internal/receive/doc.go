@@ -66,7 +66,8 @@
 //
 // Who owns what: fasthttp owns the RequestCtx and with it every view until the handler
 // returns, and the handler returns only after the journal has copied; a pooled
-// request owns the scratch that decoded parameters live in; Routes and the apps' snapshot
+// request owns the scratch that decoded parameters live in; a connection owns the answer that
+// it holds, and a copy of what is counted with it; Routes and the apps' snapshot
 // are immutable and shared; the per-app state (buckets, counters, last refusals) belongs to
 // the Receiver and survives a reload of the apps file.
 package receive
