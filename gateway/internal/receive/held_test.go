@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
 	"github.com/tidegate/tidegate/internal/reload"
 )
 
@@ -348,7 +349,7 @@ func (l narrow) Accept() (net.Conn, error) {
 // TestHeldForADeafClient: a client that sends and never reads holds up nobody but itself, and
 // not for longer than WriteTimeout.
 func TestHeldForADeafClient(t *testing.T) {
-	j := openJournal(t, t.TempDir(), journal.Options{MaxBytes: 1 << 30})
+	j := openJournal(t, "/journal", journal.Options{FS: vfs.NewMem()}) // no disk that stalls
 	defer closeJournal(t, j)
 	g := newGate(t, func(o *Options) {
 		unlimited(t)(o)
