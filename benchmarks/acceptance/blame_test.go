@@ -73,3 +73,38 @@ func TestNearKill(t *testing.T) {
 		}
 	}
 }
+
+// Memory may forget the end of a life, and nothing before what was kept of that life.
+func TestForgottenIsAnEnd(t *testing.T) {
+	kills := []proof.Kill{{At: 100, Gone: 105}, {At: 200, Gone: 205}}
+	at := func(seq, sent int64) ledger.Entry { return ledger.Entry{Seq: seq, Sent: sent, Done: sent + 5} }
+	for _, test := range []struct {
+		name      string
+		forgotten []int64 // when they were sent
+		found     []int64
+		wrong     bool
+	}{
+		{"the end", []int64{60, 70}, []int64{10, 50}, false},
+		{"under way at the same time", []int64{50}, []int64{54}, false},
+		{"answered before what was kept was sent", []int64{50}, []int64{56}, true},
+		{"what was kept is of the next life", []int64{90}, []int64{110}, false},
+		{"in the next life", []int64{120}, []int64{130}, true},
+		{"sent while the process died, so of no sure life", []int64{80}, []int64{103}, false},
+		{"after the last kill", []int64{150}, []int64{210}, false},
+	} {
+		found := map[int64]bool{}
+		var entries, forgotten []ledger.Entry
+		for _, sent := range test.found {
+			found[sent] = true
+			entries = append(entries, at(sent, sent))
+		}
+		for _, sent := range test.forgotten {
+			forgotten = append(forgotten, at(sent, sent))
+		}
+		entries = append(entries, forgotten...)
+		err := checkForgotten(kills, forgotten, entries, func(e *ledger.Entry) bool { return found[e.Sent] })
+		if (err != nil) != test.wrong {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sort"
 	"testing"
 	"time"
 
@@ -103,8 +104,39 @@ func (s *scene) excused(e *ledger.Entry) bool {
 	at := nearKill(s.row.Kills, e)
 	if at >= 0 {
 		s.row.Kills[at].Forgot++
+		s.forgotten = append(s.forgotten, *e)
 	}
 	return at >= 0
+}
+
+// checkForgotten returns what is wrong with what memory forgot, however near a kill it was: a
+// journal loses its end and nothing else. Of two callbacks of one life, where one was answered
+// before the other was sent, the first cannot be missing when the second was found.
+func checkForgotten(kills []proof.Kill, forgotten, entries []ledger.Entry, found func(*ledger.Entry) bool) error {
+	newest := make([]*ledger.Entry, len(kills)) // by life: of what was found, the one that was sent last
+	for i := range entries {
+		e := &entries[i]
+		if at := lifeOf(kills, e); at >= 0 && found(e) && (newest[at] == nil || e.Sent > newest[at].Sent) {
+			newest[at] = e
+		}
+	}
+	for i := range forgotten {
+		e := &forgotten[i]
+		if at := lifeOf(kills, e); at >= 0 && newest[at] != nil && e.Done < newest[at].Sent {
+			return fmt.Errorf("memory forgot %s, and not what was sent after its answer: %s", e.String(), newest[at].String())
+		}
+	}
+	return nil
+}
+
+// lifeOf returns the kill that ended the life in which an entry was sent; -1: none, or it is not
+// sure which.
+func lifeOf(kills []proof.Kill, e *ledger.Entry) int {
+	at := sort.Search(len(kills), func(i int) bool { return e.Sent <= kills[i].Gone })
+	if at == len(kills) || e.Sent > kills[at].At {
+		return -1
+	}
+	return at
 }
 
 // nearKill returns the first kill that the process of an entry's answer may have met before

@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -65,7 +66,7 @@ func (s *scene) proof(name string, entries []ledger.Entry) *ledger.Report {
 	s.row.Faults += len(s.row.Kills)
 	s.row.Seconds = time.Since(s.began).Seconds()
 	if err == nil {
-		err = s.bounded(report)
+		err = errors.Join(s.bounded(report), checkForgotten(s.row.Kills, s.forgotten, entries, s.found()))
 	}
 	if err != nil {
 		s.row.Wrong = err.Error()
@@ -112,7 +113,7 @@ func (s *scene) settled(entries []ledger.Entry) *ledger.Report {
 func (s *scene) compare(entries []ledger.Entry) (*ledger.Report, error) {
 	var report ledger.Report
 	err := s.poll(func() error {
-		report = ledger.Report{}
+		report, s.forgotten = ledger.Report{}, nil
 		for i := range s.row.Kills {
 			s.row.Kills[i].Forgot = 0
 		}
@@ -132,6 +133,21 @@ func (s *scene) compare(entries []ledger.Entry) (*ledger.Report, error) {
 		err = wrong
 	}
 	return &report, err
+}
+
+// found returns what tells whether an entry was among the records that were read.
+func (s *scene) found() func(*ledger.Entry) bool {
+	type body struct {
+		app    int64
+		digest string
+	}
+	all := map[body]bool{}
+	for _, records := range s.kept {
+		for i := range records {
+			all[body{records[i].App, records[i].Digest}] = true
+		}
+	}
+	return func(e *ledger.Entry) bool { return all[body{e.App, e.Digest}] }
 }
 
 // compareTopic compares with what is in a topic now. What came is read once, however often

@@ -46,6 +46,8 @@ type scene struct {
 	row    proof.Row                 // what the scenario came to
 	bound  *int                      // of duplicates; nil: see proof
 	began  time.Time                 // when the stack was up
+
+	forgotten []ledger.Entry // what was excused in the last comparison
 }
 
 // patience bounds every wait for something that must come.

@@ -19,7 +19,7 @@ const preface = `# %s
 
     %s
 
-Each scenario runs the real binaries under load against a Kafka of three nodes, and holds what is in Kafka to a ledger that the load generator kept. "Found" counts callbacks that were answered 200; with "lost" and "memory: not found" they add up to "answered 200". A callback at ack level memory may be lost when its gateway is killed before it was written: only those whose answer came within 2 s of a kill are counted as such, any other is lost. Duplicates may be at most what the journals held above their checkpoints at the kills: what was delivered since the last checkpoint and what was under way. Out of order counts first occurrences: of two callbacks of an app, the first had been answered before the second was sent, and stands behind it. The raw rows, with every kill, are in %s.jsonl.
+Each scenario runs the real binaries under load against a Kafka of three nodes, and holds what is in Kafka to a ledger that the load generator kept. "Found" counts callbacks that were answered 200; with "lost" and "memory: not found" they add up to "answered 200". A callback at ack level memory may be lost when its gateway is killed before it was written: only those whose answer came within 2 s of a kill are counted as such, any other is lost, and they are the end of what that process took: a scenario fails where something was found that was sent after such an answer. Duplicates may be at most what the journals held above their checkpoints at the kills: what was delivered since the last checkpoint and what was under way. Out of order counts first occurrences: of two callbacks of an app, the first had been answered before the second was sent, and stands behind it. The raw rows, with every kill, are in %s.jsonl.
 
 %s`
 

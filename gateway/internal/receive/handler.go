@@ -55,7 +55,7 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
 	q.now = r.now(ctx)
 	if c, ok := ctx.Conn().(*conn); ok {
-		c.settle()
+		c.begin()
 	}
 	result := r.serve(ctx, q)
 	if result != outcomeHeld {

@@ -28,7 +28,7 @@ import (
 //	journal      sync, Tell: the bytes, or not_confirmed in their place; gives the turn back
 //
 // The turn is the order of answers on a connection. Whoever writes to the connection, holds an
-// answer or closes it needs it first, so the answer to a request that came without waiting for
+// answer or closes it needs it first, so a request that came without waiting for the answer to
 // the one before, and the end of the connection, wait for the held answer.
 //
 // An answer is held where nobody can tell the difference: on a TCP connection without TLS that
@@ -97,8 +97,16 @@ func (r *Receiver) holder(ctx *fasthttp.RequestCtx, d *decision) *conn {
 	return c
 }
 
-// hold has what is written next wait for t. Called by the handler, after settle. It blocks
-// while the answer before is held, for a client that did not wait for it.
+// begin waits for the answer before, for a client that did not wait for it. Called by the handler
+// before it does anything: a client that takes no answers has nothing more in flight.
+func (c *conn) begin() {
+	c.settle()
+	c.held.turn.Lock()
+	defer c.held.turn.Unlock()
+}
+
+// hold has what is written next wait for t. Called by the handler, after begin, so that it does
+// not block.
 func (c *conn) hold(t journal.Ticket, q *request) {
 	h := &c.held
 	h.turn.Lock()

@@ -236,6 +236,23 @@ func TestHeldBefore100Continue(t *testing.T) {
 	}
 }
 
+// TestHeldOneAtATime: a client that does not wait for its answers has one callback in flight, and
+// in the journal, at a time.
+func TestHeldOneAtATime(t *testing.T) {
+	g := newHolding(t, nil)
+	c := g.dial(t)
+	c.send(post(target(unsignedApp, alarm), "{}"))
+	<-g.journal.waiting
+	c.send(post(target(unsignedApp, alarm), "{}"))
+	c.silent()
+	if n, inFlight := len(g.journal.entries(t)), g.inFlight.now.Load(); n != 1 || inFlight != 1 {
+		t.Errorf("%d entries, %d in flight, want 1 of each", n, inFlight)
+	}
+	close(g.journal.gate)
+	c.read("POST").wantOK(t)
+	c.read("POST").wantOK(t)
+}
+
 // TestHeldBeforeHalfARequest: a callback is in flight until the journal has told, however long
 // the rest of the request behind it is in coming.
 func TestHeldBeforeHalfARequest(t *testing.T) {
