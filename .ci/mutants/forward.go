@@ -84,6 +84,18 @@ var forwardMutants = []mutant{
 			"gateway/internal/forward/read.go",
 			`l.out != nil && !l.out.lane.Stalled() {`,
 			`l.out != nil {`,
+		}, {
+			"gateway/internal/forward/read.go",
+			`f.now.Sub(f.rests) >= restFor`,
+			`f.now.Sub(f.rests) >= time.Hour`,
+		}},
+	},
+	{
+		name: "live-reader-rests-for-a-slow-lane", promise: "forward", pkg: forwardPkg, test: "TestSlowLaneDoesNotRestTheLiveReader",
+		edits: []edit{{
+			"gateway/internal/forward/read.go",
+			`f.now.Sub(f.rests) >= restFor`,
+			`f.now.Sub(f.rests) >= time.Hour`,
 		}},
 	},
 	{
@@ -216,6 +228,25 @@ var receiveMutants = []mutant{
 			"gateway/internal/receive/held.go",
 			`f != notRefused || leaving {`,
 			`leaving {`,
+		}},
+	},
+	{
+		name: "held-answer-takes-the-place-of-others", promise: "receive", pkg: receivePkg, test: "TestHeldBehindARefusal",
+		edits: []edit{{
+			"gateway/internal/receive/held.go",
+			`h.due && !isAnswer(p, h.decision.Answer) {`,
+			`false {`,
+		}},
+	},
+	{
+		name: "half-a-request-keeps-a-callback-in-flight", promise: "receive", pkg: receivePkg, test: "TestHeldBeforeHalfARequest",
+		edits: []edit{{
+			"gateway/internal/receive/held.go",
+			`	c.settle()
+	if c.held.broken {
+`,
+			`	if c.held.broken {
+`,
 		}},
 	},
 	{

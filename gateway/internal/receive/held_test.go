@@ -260,7 +260,12 @@ func TestHeldBeforeHalfARequest(t *testing.T) {
 	c := g.dial(t)
 	next := post(target(unsignedApp, "Drop.X"), "{}")
 	c.send(post(target(unsignedApp, alarm), "{}") + next[:len(next)-1])
-	<-g.journal.waiting
+	select {
+	case <-g.journal.waiting:
+	case <-time.After(10 * time.Second):
+		close(g.journal.gate)
+		t.Fatal("the journal is not asked before the rest of the next request is there")
+	}
 	g.inFlightIs(t, 1)
 	close(g.journal.gate)
 	g.inFlightIs(t, 0)
