@@ -108,7 +108,8 @@ func TestLeadersMoveUnderLoad(t *testing.T) {
 	r := newRig(t, kfake.NumBrokers(nodes), kfake.SeedTopics(partitions, testTopic))
 	r.produce = func(o *producerOptions) { small(o); r.counted(o) }
 	r.start()
-	for move := range int32(4) {
+	// How many answers a move provokes is by chance: a layout that is read right after one spares them.
+	for move := 0; move < 4 || move < 50 && r.retries("leader") < 4; move++ {
 		for range 15 {
 			r.synced(r.append(testTopic, apps(64)...))
 		}
@@ -122,9 +123,9 @@ func TestLeadersMoveUnderLoad(t *testing.T) {
 			r.synced(r.append(testTopic, apps(64)...))
 		}
 		eventually(t, "the new leaders take records", func() bool { return watermarks(r, testTopic) >= before+64*10 })
-		if r.retries("leader") < float64(move+1) {
-			t.Errorf("move %d: %v answers were of brokers that are not the leader: the test shows nothing", move, r.retries("leader"))
-		}
+	}
+	if n := r.retries("leader"); n < 4 {
+		t.Errorf("%v answers were of brokers that are not the leader: the test shows nothing", n)
 	}
 	r.drain()
 	if n := r.inOrder(testTopic, r.fetch(testTopic)); n > 0 {
