@@ -37,7 +37,7 @@ func TestLiveReaderRestsWhileAllLanesLag(t *testing.T) {
 	eventually(t, "a lane that lags goes on", func() bool {
 		err := r.forwarder.do(context.Background(), func() {
 			f := r.forwarder
-			if lags = f.anyMoving(); !lags {
+			if lags = f.anyMoving() && f.o.Producer.Up(); !lags {
 				return
 			}
 			f.over, f.rests = restAfter, time.Time{}

@@ -22,7 +22,6 @@ const (
 // goroutine.
 type keeper struct {
 	triedAt time.Time // when a spare was last made, or could not be
-	zeros   []byte
 	rate    growth
 	complaint
 }

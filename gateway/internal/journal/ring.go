@@ -11,9 +11,9 @@ type ring struct {
 	mu    sync.RWMutex
 	buf   []byte
 	pos   int // in buf, of the next put
-	slots [ringSlots]ringSlot
-	head  int // of the oldest slot, not reduced by ringSlots
-	tail  int // after the newest slot, not reduced by ringSlots
+	slots []ringSlot
+	head  int // of the oldest slot, not reduced by len(slots)
+	tail  int // after the newest slot, not reduced by len(slots)
 }
 
 // ringSlot is one batch in the ring and its place on disk.
@@ -23,7 +23,9 @@ type ringSlot struct {
 	seg        *segment
 }
 
-func newRing(size int64) *ring { return &ring{buf: make([]byte, size)} }
+func newRing(size int64) *ring {
+	return &ring{buf: make([]byte, size), slots: make([]ringSlot, min(ringSlots, size/batchHeaderLen+1))}
+}
 
 // put copies a synced batch into the ring, over the oldest ones.
 func (r *ring) put(batch []byte, head batchHeader, seg *segment) {
@@ -40,11 +42,11 @@ func (r *ring) put(batch []byte, head batchHeader, seg *segment) {
 	}
 	end := start + len(batch)
 	r.evict(start, end)
-	if r.tail-r.head == ringSlots {
+	if r.tail-r.head == len(r.slots) {
 		r.drop()
 	}
 	copy(r.buf[start:end], batch)
-	r.slots[r.tail%ringSlots] = ringSlot{head, start, end, seg}
+	r.slots[r.tail%len(r.slots)] = ringSlot{head, start, end, seg}
 	r.tail++
 	r.pos = end
 }
@@ -52,7 +54,7 @@ func (r *ring) put(batch []byte, head batchHeader, seg *segment) {
 // evict forgets the oldest slots as long as they are in the way of [start, end).
 func (r *ring) evict(start, end int) {
 	for r.head < r.tail {
-		if s := &r.slots[r.head%ringSlots]; s.start >= end || s.end <= start {
+		if s := &r.slots[r.head%len(r.slots)]; s.start >= end || s.end <= start {
 			return
 		}
 		r.drop()
@@ -60,7 +62,7 @@ func (r *ring) evict(start, end int) {
 }
 
 func (r *ring) drop() {
-	r.slots[r.head%ringSlots] = ringSlot{}
+	r.slots[r.head%len(r.slots)] = ringSlot{}
 	r.head++
 }
 
@@ -71,15 +73,15 @@ func (r *ring) get(lsn LSN, dst []byte) ([]byte, ringSlot, bool) {
 	lo, hi := r.head, r.tail
 	for lo < hi { // the first slot whose last LSN is not below lsn
 		mid := lo + (hi-lo)/2
-		if r.slots[mid%ringSlots].head.last() < lsn {
+		if r.slots[mid%len(r.slots)].head.last() < lsn {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
-	if lo == r.tail || r.slots[lo%ringSlots].head.first > lsn {
+	if lo == r.tail || r.slots[lo%len(r.slots)].head.first > lsn {
 		return dst, ringSlot{}, false
 	}
-	s := r.slots[lo%ringSlots]
+	s := r.slots[lo%len(r.slots)]
 	return append(dst[:0], r.buf[s.start:s.end]...), s, true
 }

@@ -78,14 +78,14 @@ func (j *Journal) makeSpare(size int64) (spare, error) {
 	return spare{name: name, size: size}, nil
 }
 
+// zeros are only read: no memory of the process's own.
+var zeros [zeroChunk]byte
+
 // fillZeros writes size zeros. gentle: with pauses, until somebody waits.
 func (j *Journal) fillZeros(f vfs.File, size int64, gentle bool) error {
-	if j.keeper.zeros == nil {
-		j.keeper.zeros = make([]byte, zeroChunk)
-	}
 	for off := int64(0); off < size; off += zeroChunk {
 		n := min(zeroChunk, size-off)
-		if _, err := f.WriteAt(j.keeper.zeros[:n], off); err != nil {
+		if _, err := f.WriteAt(zeros[:n], off); err != nil {
 			return err
 		}
 		if err := f.Fdatasync(); err != nil {

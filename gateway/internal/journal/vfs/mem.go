@@ -33,11 +33,11 @@ type Mem struct {
 	capacity int64 // 0: unlimited
 }
 
-// inode is the content of a file, under Mem.mu.
+// inode is a file, under Mem.mu.
 type inode struct {
-	data  []byte         // what a process reads
-	kept  []byte         // what survives for certain
-	dirty map[int64]bool // blocks written since the last sync; false: lost to a failed sync
+	data  content        // what a process reads
+	kept  content        // what survives for certain
+	dirty map[int64]bool // blocks changed since the last sync; false: lost to a failed sync
 }
 
 // rename is one change of names: from goes (when not empty), to becomes node (when not nil).
@@ -69,7 +69,7 @@ func (m *Mem) Used() int64 {
 func (m *Mem) used() int64 {
 	var n int64
 	for _, i := range m.names {
-		n += int64(len(i.data))
+		n += i.data.size
 	}
 	return n
 }
@@ -133,22 +133,19 @@ func (p rename) within(dir string) bool {
 // lose makes the file what a disk has of it: the kept content with some of the dirty
 // blocks, and the new length when one of them needs it or by chance.
 func (i *inode) lose(r *rand.Rand) {
-	after := slices.Clone(i.kept)
+	after := i.kept.clone()
 	for _, b := range slices.Sorted(maps.Keys(i.dirty)) {
 		lo := b * BlockBytes
-		if r.IntN(2) == 0 || lo >= int64(len(i.data)) {
+		if r.IntN(2) == 0 || lo >= i.data.size {
 			continue
 		}
-		hi := min(lo+BlockBytes, int64(len(i.data)))
-		if grow := hi - int64(len(after)); grow > 0 {
-			after = append(after, make([]byte, grow)...)
-		}
-		copy(after[lo:hi], i.data[lo:hi])
+		after.resize(max(after.size, min(lo+BlockBytes, i.data.size)))
+		after.blocks[b] = i.data.blocks[b]
 	}
-	if n := len(i.data); n < len(after) && r.IntN(2) == 0 {
-		after = after[:n]
+	if i.data.size < after.size && r.IntN(2) == 0 {
+		after.resize(i.data.size)
 	}
-	i.data, i.kept, i.dirty = after, slices.Clone(after), map[int64]bool{}
+	i.data, i.kept, i.dirty = after, after.clone(), map[int64]bool{}
 }
 
 // change runs f on the names after the usual checks, and remembers p for SyncDir.

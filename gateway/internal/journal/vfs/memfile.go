@@ -3,7 +3,6 @@ package vfs
 import (
 	"io"
 	"io/fs"
-	"slices"
 )
 
 // memFile is a handle on an inode of a Mem.
@@ -31,10 +30,7 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	defer leave()
-	if off >= int64(len(f.node.data)) {
-		return 0, io.EOF
-	}
-	n := copy(p, f.node.data[off:])
+	n := f.node.data.readAt(p, off)
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -54,27 +50,32 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	end := off + int64(len(p))
-	if err := f.resize(max(end, int64(len(f.node.data)))); err != nil {
+	n := f.node
+	if err := f.resize(max(off+int64(len(p)), n.data.size)); err != nil {
 		return 0, err
 	}
-	copy(f.node.data[off:], p)
-	for b := off / BlockBytes; b <= (end-1)/BlockBytes; b++ {
-		f.node.dirty[b] = true
+	for rest := p; len(rest) > 0; {
+		b, at := off/BlockBytes, off%BlockBytes
+		part := rest[:min(int64(len(rest)), BlockBytes-at)]
+		n.data.write(b, at, part)
+		n.dirty[b] = true
+		rest, off = rest[len(part):], off+int64(len(part))
 	}
 	return len(p), nil
 }
 
+// resize cuts the file or makes it longer by zeros; the blocks that it cuts are dirty.
 func (f *memFile) resize(size int64) error {
-	grow := size - int64(len(f.node.data))
-	if err := f.m.reserve(grow); err != nil {
+	n := f.node
+	if err := f.m.reserve(size - n.data.size); err != nil {
 		return err
 	}
-	if grow > 0 {
-		f.node.data = append(f.node.data, make([]byte, grow)...)
+	for b := size / BlockBytes; b*BlockBytes < n.data.size; b++ {
+		if size < n.data.size {
+			n.dirty[b] = true
+		}
 	}
-	clear(f.node.data[size:])
-	f.node.data = f.node.data[:size]
+	n.data.resize(size)
 	return nil
 }
 
@@ -95,7 +96,7 @@ func (f *memFile) Size() (int64, error) {
 		return 0, err
 	}
 	defer leave()
-	return int64(len(f.node.data)), nil
+	return f.node.data.size, nil
 }
 
 // Fdatasync is File.Fdatasync.
@@ -110,16 +111,14 @@ func (f *memFile) Sync() error {
 	}
 	defer leave()
 	n := f.node
-	if grow := len(n.data) - len(n.kept); grow > 0 {
-		n.kept = append(n.kept, make([]byte, grow)...)
-	}
-	n.kept = n.kept[:len(n.data)]
+	n.kept.resize(n.data.size)
 	for b, writable := range n.dirty {
-		lo := b * BlockBytes
-		if !writable || lo >= int64(len(n.data)) {
+		if !writable {
 			continue
 		}
-		copy(n.kept[lo:], n.data[lo:min(lo+BlockBytes, int64(len(n.data)))])
+		if b < int64(len(n.data.blocks)) {
+			n.kept.blocks[b] = n.data.blocks[b]
+		}
 		delete(n.dirty, b)
 	}
 	return nil
@@ -143,12 +142,12 @@ func (m *Mem) Flip(name string, bit int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	node := m.names[name]
-	if node == nil || bit/8 >= int64(len(node.data)) {
+	if node == nil || bit/8 >= node.data.size {
 		return false
 	}
-	node.data[bit/8] ^= 1 << (bit % 8)
-	if bit/8 < int64(len(node.kept)) {
-		node.kept[bit/8] ^= 1 << (bit % 8)
+	node.data.flip(bit)
+	if bit/8 < node.kept.size {
+		node.kept.flip(bit)
 	}
 	return true
 }
@@ -162,8 +161,8 @@ func (m *Mem) Edit(name string, change func(data []byte) []byte) bool {
 	if node == nil {
 		return false
 	}
-	node.data = change(slices.Clone(node.data))
-	node.kept = slices.Clone(node.data)
+	node.data = contentOf(change(node.data.bytes()))
+	node.kept = node.data.clone()
 	clear(node.dirty)
 	return true
 }
@@ -173,7 +172,7 @@ func (m *Mem) Bytes(name string) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if node := m.names[name]; node != nil {
-		return slices.Clone(node.data)
+		return node.data.bytes()
 	}
 	return nil
 }
@@ -185,7 +184,7 @@ func (m *Mem) Clone() *Mem {
 	defer m.mu.Unlock()
 	c := NewMem()
 	for name, n := range m.names {
-		node := &inode{data: slices.Clone(n.data), kept: slices.Clone(n.data), dirty: map[int64]bool{}}
+		node := &inode{data: n.data.clone(), kept: n.data.clone(), dirty: map[int64]bool{}}
 		c.names[name], c.kept[name] = node, node
 	}
 	for d := range m.dirs {

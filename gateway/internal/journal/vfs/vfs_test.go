@@ -235,7 +235,7 @@ func TestFailedSyncLosesThePages(t *testing.T) {
 // what is.
 func copyUnsynced(c, m *Mem, name string) {
 	from, to := m.names[name], c.names[name]
-	to.kept = slices.Clone(from.kept)
+	to.kept = from.kept.clone()
 	for b, writable := range from.dirty {
 		to.dirty[b] = writable
 	}
