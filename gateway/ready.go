@@ -57,10 +57,12 @@ func (g *gateway) journalCheck() (ok bool, detail string) {
 	switch {
 	case reserve:
 		detail = "full: " + detail
+	case !s.Begun:
+		detail = "has no segment to write to yet: " + detail
 	case ordinary:
 		detail = "full but for the reserve, which takes quota alarms: " + detail
 	}
-	return s.Err == nil && !reserve, detail
+	return s.Err == nil && s.Begun && !reserve, detail
 }
 
 // journalDetail says how a journal stands.

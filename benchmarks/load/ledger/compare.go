@@ -67,7 +67,8 @@ type Report struct {
 }
 
 // Disorder is a pair of callbacks of one app that came out of order: Later was sent after
-// Earlier had been answered, and yet its first record stands before Earlier's.
+// Earlier had been answered, the same journal took both, and yet Later's first record stands
+// before Earlier's.
 type Disorder struct {
 	Earlier, Later Entry
 	Offset         int64 // of Earlier's first record
@@ -83,7 +84,8 @@ type key struct {
 // topic. Every 200 must be there, in order per app; whatever was refused for good must not;
 // each request has one id, whose further copies are duplicates. The order that must hold is
 // the real one: of two requests, the one that had been answered before the other was sent
-// comes first. So it holds for senders that wait and for those that do not.
+// comes first. So it holds for senders that wait and for those that do not. It is a promise of
+// each journal for itself: two gateways side by side deliver an app's callbacks in two orders.
 func Compare(entries []Entry, records []Found, answers Answers, filter func(*Entry) bool) Report {
 	report := Report{Records: len(records)}
 	requests := make(map[key]*Entry, len(entries))
@@ -112,7 +114,11 @@ func Compare(entries []Entry, records []Found, answers Answers, filter func(*Ent
 // match finds each request's first record, and what is wrong with the records themselves.
 func (r *Report) match(requests map[key]*Entry, records []Found) map[key]Found {
 	firsts := make(map[key]Found, len(requests))
-	newest := map[int64]*Entry{} // per app: of the records so far, the one that was sent last
+	type lane struct {
+		app     int64
+		journal uint64
+	}
+	newest := map[lane]*Entry{} // of the records so far, the one that was sent last
 	for _, record := range records {
 		k := key{record.App, record.Digest}
 		e, known := requests[k]
@@ -130,12 +136,14 @@ func (r *Report) match(requests map[key]*Entry, records []Found) map[key]Found {
 			continue
 		}
 		firsts[k] = record
-		last := newest[e.App]
+		id, _ := schema.ParseCallbackID([]byte(record.ID)) // 0 where it is none: one journal then
+		from := lane{e.App, id.Journal}
+		last := newest[from]
 		if last != nil && e.Status != 0 && e.Done < last.Sent {
 			r.Disordered = append(r.Disordered, Disorder{Earlier: *e, Later: *last, Offset: record.Offset})
 		}
 		if last == nil || e.Sent > last.Sent {
-			newest[e.App] = e
+			newest[from] = e
 		}
 	}
 	return firsts

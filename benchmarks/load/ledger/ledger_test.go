@@ -165,6 +165,11 @@ func digestOf(n int64) string { return Digest([]byte{byte(n)}) }
 
 func record(app, n int64, id string) Found { return Found{App: app, Digest: digestOf(n), ID: id} }
 
+// journalID is the id of a record that a journal's entry became.
+func journalID(journal, lsn uint64) string {
+	return schema.CallbackID{Journal: journal, LSN: lsn}.String()
+}
+
 func TestCompare(t *testing.T) {
 	const notTaken, notConfirmed = 1, 2
 	for _, test := range []struct {
@@ -231,6 +236,19 @@ func TestCompare(t *testing.T) {
 			name:    "answered before the other was sent, but behind it",
 			entries: []Entry{answered(1, 1, 200, 0), answered(1, 2, 200, 0), answered(1, 3, 200, 0)},
 			records: []Found{record(1, 1, "a"), record(1, 3, "c"), record(1, 2, "b")},
+			want:    Report{Requests: 3, Accepted: 3, Delivered: 3, Records: 3},
+			err:     "1 out of order (first: request 2",
+		},
+		{
+			name:    "the same from one journal each is in order",
+			entries: []Entry{answered(1, 1, 200, 0), answered(1, 2, 200, 0), answered(1, 3, 200, 0)},
+			records: []Found{record(1, 1, journalID(1, 1)), record(1, 3, journalID(2, 1)), record(1, 2, journalID(1, 2))},
+			want:    Report{Requests: 3, Accepted: 3, Delivered: 3, Records: 3},
+		},
+		{
+			name:    "and from one journal is not",
+			entries: []Entry{answered(1, 1, 200, 0), answered(1, 2, 200, 0), answered(1, 3, 200, 0)},
+			records: []Found{record(1, 3, journalID(1, 3)), record(1, 1, journalID(2, 1)), record(1, 2, journalID(1, 2))},
 			want:    Report{Requests: 3, Accepted: 3, Delivered: 3, Records: 3},
 			err:     "1 out of order (first: request 2",
 		},

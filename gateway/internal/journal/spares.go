@@ -81,30 +81,41 @@ func (j *Journal) makeSpare(size int64) (spare, error) {
 // zeros are only read: no memory of the process's own.
 var zeros [zeroChunk]byte
 
-// fillZeros writes size zeros. gentle: with pauses, until somebody waits.
+// fillZeros writes and syncs size zeros. gentle: a chunk at a time with pauses, while batches
+// are synced beside it and nobody waits for it.
 func (j *Journal) fillZeros(f vfs.File, size int64, gentle bool) error {
+	var unsynced int64
 	for off := int64(0); off < size; off += zeroChunk {
 		n := min(zeroChunk, size-off)
 		if _, err := f.WriteAt(zeros[:n], off); err != nil {
 			return err
 		}
-		if err := f.Fdatasync(); err != nil {
-			return err
-		}
-		if off+n < size && gentle && !j.rest() {
-			return errStopping
+		unsynced += n
+		calm := gentle && !j.wanting()
+		if last := off+n == size; last || calm || unsynced >= zeroBurst {
+			if err := f.Fdatasync(); err != nil {
+				return err
+			}
+			unsynced = 0
+			if !last && gentle && !j.rest(calm) {
+				return errStopping
+			}
 		}
 	}
 	return nil
 }
 
-// rest pauses between two chunks unless the committer waits. False: Close began.
-func (j *Journal) rest() bool {
+// wanting reports whether no batch can be written before there is a spare.
+func (j *Journal) wanting() bool {
 	j.segMu.Lock()
-	hungry := j.hungry
-	j.segMu.Unlock()
+	defer j.segMu.Unlock()
+	return j.hungry || j.active == nil
+}
+
+// rest pauses between two chunks, if calm. False: Close began.
+func (j *Journal) rest(calm bool) bool {
 	pause := zeroPause
-	if hungry {
+	if !calm {
 		pause = 0
 	}
 	t := time.NewTimer(pause)

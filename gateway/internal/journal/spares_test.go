@@ -46,3 +46,35 @@ func TestCheckpointDoesNotWaitForASpare(t *testing.T) {
 		mustClose(t, j)
 	})
 }
+
+// Until there is a segment nothing can be written, so the first is made as quickly as the device
+// lets: with a sync for each burst of chunks, and no pause.
+func TestFirstSegmentIsMadeAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 4 * zeroBurst / zeroChunk // chunks
+		var syncs atomic.Int64
+		var done time.Time
+		began := time.Now()
+		o := small(vfs.NewFaulty(vfs.NewMem(), func(op vfs.Op) vfs.Fault {
+			switch {
+			case !done.IsZero():
+			case op.Kind == vfs.KindRename && strings.HasSuffix(op.Name, spareSuffix):
+				done = time.Now()
+			case op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, spareSuffix+tmpSuffix):
+				syncs.Add(1)
+			}
+			return vfs.Fault{}
+		}))
+		o.MaxBytes, o.SegmentBytes = 10*many*zeroChunk, many*zeroChunk
+		j := mustOpen(t, o)
+		if j.Stats().Begun {
+			t.Error("a new journal has a segment before it can have made one")
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := syncs.Load(); n > 4 || done.Sub(began) > 0 || !j.Stats().Begun {
+			t.Errorf("the first of %d chunks took %d syncs and %s, begun %v; want 4 at most, and no pause", many, n, done.Sub(began), j.Stats().Begun)
+		}
+		mustClose(t, j)
+	})
+}

@@ -24,6 +24,10 @@ type Stats struct {
 	LimitBytes int64 // the budget
 	Segments   int   // without spares
 
+	// Begun says that a batch finds a segment: the active one, or a spare. After Open that takes
+	// as long as the device needs for a segment of zeros, or until there is room for one.
+	Begun bool
+
 	Entries           int64     // appended and not settled
 	Unsynced          int64     // appended and not synced
 	OldestUndelivered time.Time // when the oldest of them came, early by up to a second or so; zero: there is none
@@ -38,7 +42,7 @@ func (j *Journal) Stats() Stats {
 	defer j.segMu.Unlock()
 	s := Stats{
 		Settled: LSN(j.settled.Load()), Synced: LSN(j.synced.Load()), Appended: LSN(j.appended.Load()),
-		Bytes: j.segBytes + j.spareBytes, LimitBytes: j.maxBytes, Segments: len(j.segs),
+		Bytes: j.segBytes + j.spareBytes, LimitBytes: j.maxBytes, Segments: len(j.segs), Begun: j.active != nil || len(j.spares) > 0,
 		Corruptions: append([]Corruption(nil), j.corruptions...), Err: j.spaceErr,
 	}
 	j.missing = slices.DeleteFunc(j.missing, func(r lsnRange) bool { return r.to <= s.Settled })

@@ -1,0 +1,164 @@
+package acceptance
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tidegate/tidegate/deploy/local/stack"
+)
+
+// upgrades bounds how often each gateway is upgraded.
+const upgrades = 10
+
+// balanced is a second gateway of the scene beside the stack's, and a real HAProxy before both.
+type balanced struct {
+	s        *scene
+	url      string // of the front
+	stats    string // path of HAProxy's socket
+	gateways map[string]*stack.Child
+}
+
+// balance starts them, with the configuration that the project ships.
+func balance(t *testing.T) *balanced {
+	t.Helper()
+	proxy, err := exec.LookPath("haproxy")
+	if err != nil {
+		skip(t, "haproxy is not installed")
+	}
+	two, twoAdmin, front := freeAddress(t), freeAddress(t), freeAddress(t)
+	const delay = "--shutdown-delay=1s" // HAProxy asks five times a second
+	s := newScene(t, 64, func(o *stack.Options) { o.GatewayFlags = append(o.GatewayFlags, delay) })
+	b := &balanced{s: s, url: "http://" + front + "/", stats: filepath.Join(t.TempDir(), "haproxy.sock")}
+	args := append([]string{
+		"--listen=" + two, "--admin-listen=" + twoAdmin, "--apps=" + s.appsFile, "--journal-dir=" + filepath.Join(t.TempDir(), "journal"), "--gateway-name=two", delay,
+	}, s.gatewayKafka()...)
+	second := b.child("two", bin(t, "gateway"), args, "http://"+twoAdmin+"/readyz")
+	b.gateways = map[string]*stack.Child{"one": s.stack.Gateway(), "two": second}
+	for name, value := range map[string]string{
+		"FRONT": front, "STATS": b.stats, "ONE": addressOf(t, s.stack.GatewayURL()), "TWO": two,
+		"ONE_ADMIN_PORT": portOf(addressOf(t, s.stack.GatewayAdminURL())), "TWO_ADMIN_PORT": portOf(twoAdmin),
+	} {
+		t.Setenv("TIDEGATE_"+name, value)
+	}
+	b.child("haproxy", proxy, []string{"-db", "-f", "../../deploy/haproxy/haproxy.cfg"}, "")
+	b.up("one", "two")
+	return b
+}
+
+// child starts a process that ends with the test.
+func (b *balanced) child(name, path string, args []string, ready string) *stack.Child {
+	t := b.s.t
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := stack.NewChild(stack.ChildOptions{Name: name, Path: path, Args: args, Log: log, Ready: ready})
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Kill() // it has ended where all went well
+		if t.Failed() {
+			t.Logf("the end of %s's log:\n%s", name, tail(log.Name()))
+		}
+		log.Close()
+	})
+	if ready != "" {
+		if err := b.s.stack.Ready(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// up waits until HAProxy sends callbacks to these gateways.
+func (b *balanced) up(names ...string) {
+	b.s.t.Helper()
+	b.s.eventually("HAProxy takes the gateways for ready", func() error {
+		conn, err := net.Dial("unix", b.stats)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintln(conn, "show stat"); err != nil {
+			return err
+		}
+		states := map[string]string{}
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+			if row := strings.Split(lines.Text(), ","); len(row) > 17 && row[0] == "gateways" {
+				states[row[1]] = row[17] // svname, status
+			}
+		}
+		for _, name := range names {
+			if states[name] != "UP" {
+				return fmt.Errorf("%s is %q", name, states[name])
+			}
+		}
+		return nil
+	})
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func addressOf(t *testing.T, text string) string {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+func portOf(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
+
+// Promise: two gateways behind a balancer are upgraded one after the other, again and again, and no
+// callback is refused or cut, and every 200 is in Kafka, in the order of its journal.
+func TestProofRollingUpgrade(t *testing.T) {
+	b := balance(t)
+	s, perSecond := b.s, rate(t)
+	load := s.load(append(steady(perSecond, alarms), "--url="+b.url)...)
+	load.progress(perSecond)
+	rounds := min(kills(t), upgrades)
+	for range rounds {
+		for name, gateway := range b.gateways {
+			if err := gateway.Stop(t.Context()); err != nil {
+				t.Fatalf("gateway %s: %v", name, err)
+			}
+			load.progress(perSecond / 2)
+			if err := gateway.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.stack.Ready(t.Context(), gateway); err != nil {
+				t.Fatal(err)
+			}
+			b.up(name)
+			load.progress(perSecond / 2)
+		}
+	}
+	entries := load.end()
+	for i := range entries {
+		if !entries[i].Accepted() {
+			t.Errorf("refused or cut: %s", entries[i].String())
+		}
+	}
+	s.row.Faults = 2 * rounds
+	s.atMost(0)
+	s.proof(fmt.Sprintf("two gateways behind HAProxy, each stopped and started %d times", rounds), entries)
+	s.consumed(entries)
+}
