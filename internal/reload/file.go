@@ -62,6 +62,8 @@ type File[T any] struct {
 	pending string   // fingerprint of the last look, when it differed from seen
 	settled bool     // the last load followed two looks that agreed; else it is repeated
 	hooks   []func(T)
+	guard   Guard[T] // nil: none
+	refused verdict  // what it refused last
 }
 
 // Open reads the file at path for the first time. name is the file's label in metrics and
@@ -166,6 +168,9 @@ func (f *File[T]) load(now string) (changed bool, err error) {
 	same := now == f.seen
 	value, sum, problems := f.read()
 	errs := problems.Errors()
+	if errs == nil {
+		errs = f.guarded(value, sum)
+	}
 	if files := filesOf(value); !slices.Equal(files, f.files) && (files != nil || errs == nil) {
 		// These files were read before they were looked at: look once more.
 		f.files, f.settled = files, false
