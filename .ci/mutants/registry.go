@@ -19,6 +19,14 @@ var registryMutants = []mutant{
 		}},
 	},
 	{
+		name: "tokens-of-two-states", promise: "reload", pkg: reloadPkg, test: "TestValueIsOfOneState",
+		edits: []edit{{
+			"internal/reload/file.go",
+			`const wholeTries = 3`,
+			`const wholeTries = 1`,
+		}},
+	},
+	{
 		name: "app-that-sends-is-removed", promise: "apps", pkg: appsPkg, test: "TestGuard/one that sent",
 		edits: []edit{{
 			"internal/apps/guard.go",

@@ -272,6 +272,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(documented))
 	f.Add([]byte("apps: [{sdk_app_id: 1, name: a, tokens: [plain]}]"))
 	f.Add([]byte("defaults: {steps: {watch: .nan}}\napps: [null, 5, {}]"))
+	f.Add([]byte("apps: [{sdk_app_id: 1, name: a, tokens: [\"plain:x\"]}]\nremoved: [2, 2]\nunsigned: [3]"))
+	f.Add([]byte("apps: []\nremoved: [-1, 1e3, null]\nunsigned: {}"))
 	f.Add([]byte("defaults: {alarm_rate_limit: {per_second: 1e-400}}\napps: [{sdk_app_id: 1, name: a, alarm_rate_limit: {burst: -1}}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, problems := Parser(resolving())(data)
@@ -282,6 +284,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for app := range s.All() {
+			if s.removed[app.ID] || s.mayBeUnsigned[app.ID] && len(app.Tokens) > 0 {
+				t.Errorf("taken: app %d and its contrary", app.ID)
+			}
 			if app.ID < 1 || app.Name == "" || app.Zone == nil || app.Steps.Watch < firstStep || !isRate(app.RateLimit) || !isRate(app.AlarmRateLimit) || s.Get(app.ID) != app {
 				t.Errorf("taken: %+v", app)
 			}
