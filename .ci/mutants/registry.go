@@ -54,8 +54,8 @@ var registryMutants = []mutant{
 		name: "match-belongs-to-the-position", promise: "receive", pkg: receivePkg, test: "TestMatchBelongsToTheToken",
 		edits: []edit{{
 			"gateway/internal/receive/tokens.go",
-			`if !taken[k] && bytes.Equal(app.Tokens[i].Bytes(), before.app.Tokens[k].Bytes()) {`,
-			`if !taken[k] && (i == k || bytes.Equal(nil, before.app.Tokens[k].Bytes())) {`,
+			`if !taken[k] && sameToken(app.Tokens[i], before.app.Tokens[k]) {`,
+			`if !taken[k] && i == k {`,
 		}},
 	},
 	{

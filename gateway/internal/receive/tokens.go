@@ -2,6 +2,7 @@ package receive
 
 import (
 	"bytes"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,9 @@ func (u *tokenUse) match(now time.Time) { u.last.Store(now.UnixMilli()) }
 // would not be: a file has another token after its rotation, which nothing has matched yet. Of two
 // equal tokens, which authenticate cannot tell apart, the second has a use of its own.
 func tokenUses(app *apps.App, before account, now time.Time) []*tokenUse {
+	if before.app != nil && slices.EqualFunc(app.Tokens, before.app.Tokens, sameToken) {
+		return before.uses
+	}
 	uses := make([]*tokenUse, len(app.Tokens))
 	var taken []bool // of before's
 	if before.app != nil {
@@ -31,7 +35,7 @@ func tokenUses(app *apps.App, before account, now time.Time) []*tokenUse {
 	}
 	for i := range app.Tokens {
 		for k := range taken {
-			if !taken[k] && bytes.Equal(app.Tokens[i].Bytes(), before.app.Tokens[k].Bytes()) {
+			if !taken[k] && sameToken(app.Tokens[i], before.app.Tokens[k]) {
 				uses[i], taken[k] = before.uses[k], true
 				break
 			}
@@ -42,3 +46,5 @@ func tokenUses(app *apps.App, before account, now time.Time) []*tokenUse {
 	}
 	return uses
 }
+
+func sameToken(a, b apps.Token) bool { return bytes.Equal(a.Bytes(), b.Bytes()) }
