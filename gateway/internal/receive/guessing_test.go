@@ -116,6 +116,30 @@ func TestGuessingHurtsNobodyElse(t *testing.T) {
 	}
 }
 
+// TestGuessingOnTheWire: the whole answer, on a connection that goes on.
+func TestGuessingOnTheWire(t *testing.T) {
+	g := newServing(t, func(o *Options) { o.AuthFailuresPerSecond = 0.001 }) // one, then none for minutes
+	c := g.dial(t)
+	for _, step := range []struct {
+		raw  string
+		want refusal
+	}{{wrongSign, refusedSignWrong}, {wrongSign, refusedGuessing}, {rightSign, notRefused}, {unknown, refusedGuessing}, {rightSign, notRefused}} {
+		c.send(step.raw)
+		got := c.read("POST")
+		if step.want == notRefused {
+			got.wantOK(t)
+			continue
+		}
+		got.wantRefusal(t, step.want)
+		if after := got.header.Get("Retry-After"); step.want == refusedGuessing && after != "1000" {
+			t.Errorf("Retry-After %s, the next one may fail in 1000 s", after)
+		}
+	}
+	if n := len(g.journal.entries(t)); n != 2 {
+		t.Errorf("%d entries in the journal, want the 2 that were signed", n)
+	}
+}
+
 func TestGuessingIsBySource(t *testing.T) {
 	for _, tt := range []struct {
 		name, a, b string
