@@ -70,12 +70,13 @@ func (c *consumer) openAdmin(context.Context) error {
 	return nil
 }
 
-// openApps reads the apps file and keeps it fresh. Tokens are the gateway's business.
+// openApps reads the apps file and keeps it fresh. Tokens, and who sent, are the gateway's business.
 func (c *consumer) openApps(context.Context) (err error) {
 	c.apps, err = reload.Open("apps", c.set.Apps, apps.Parser(apps.Options{}), reload.Options{Log: c.log, Metrics: c.reg})
 	if err != nil {
 		return err
 	}
+	c.apps.SetGuard(apps.Guard(nil))
 	c.p.Go("apps file", c.apps.Run)
 	c.p.OnHangup(func() { _, _ = c.apps.Reload() }) // says itself what is wrong
 	return nil

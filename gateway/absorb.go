@@ -36,6 +36,7 @@ type fullness struct {
 	mu      sync.Mutex // guards the rest
 	full    bool
 	settled journal.LSN // at the look that saw the last refusal
+	limit   int64       // the budget then
 }
 
 // What became of an append.
@@ -57,18 +58,19 @@ func (f *fullness) note(err error) {
 	}
 }
 
-// look says whether there was no room at the last append, and nothing was delivered since:
-// a gateway that is not ready gets no callbacks by which it could find out.
-func (f *fullness) look(settled journal.LSN) bool {
+// look says whether there was no room at the last append, and neither was anything delivered nor
+// the budget changed since: a gateway that is not ready gets no callbacks by which it could find
+// out.
+func (f *fullness) look(settled journal.LSN, limit int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch f.last.Swap(nothing) {
 	case refused:
-		f.full, f.settled = true, settled
+		f.full, f.settled, f.limit = true, settled, limit
 	case taken:
 		f.full = false
 	default:
-		f.full = f.full && settled == f.settled
+		f.full = f.full && settled == f.settled && limit == f.limit
 	}
 	return f.full
 }

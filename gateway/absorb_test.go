@@ -17,20 +17,23 @@ func TestFullness(t *testing.T) {
 		append  []error     // results of appends before the look
 		settled journal.LSN // at the look
 		want    bool
+		limit   int64 // the budget at the look
 	}
 	for name, steps := range map[string][]step{
-		"at the start":                     {{nil, 0, false}},
-		"room":                             {{[]error{nil}, 5, false}},
-		"full":                             {{[]error{nil}, 5, false}, {[]error{full}, 5, true}},
-		"stays full while nothing happens": {{[]error{full}, 5, true}, {nil, 5, true}, {nil, 5, true}},
-		"delivered: there may be room":     {{[]error{full}, 5, true}, {nil, 6, false}},
-		"delivered, but still full":        {{[]error{full}, 5, true}, {[]error{full}, 6, true}, {nil, 6, true}},
-		"taken again":                      {{[]error{full}, 5, true}, {[]error{nil}, 5, false}},
-		"the last one counts, taken":       {{[]error{nil, full, nil}, 5, false}},
-		"the last one counts, refused":     {{[]error{full, nil, full}, 5, true}},
-		"slow is not full":                 {{[]error{journal.ErrBusy}, 5, false}},
-		"too large is not full":            {{[]error{journal.ErrTooLarge}, 5, false}},
-		"closed is not full":               {{[]error{journal.ErrClosed}, 5, false}},
+		"at the start":                       {{nil, 0, false, 0}},
+		"room":                               {{[]error{nil}, 5, false, 0}},
+		"full":                               {{[]error{nil}, 5, false, 0}, {[]error{full}, 5, true, 0}},
+		"stays full while nothing happens":   {{[]error{full}, 5, true, 0}, {nil, 5, true, 0}, {nil, 5, true, 0}},
+		"delivered: there may be room":       {{[]error{full}, 5, true, 0}, {nil, 6, false, 0}},
+		"delivered, but still full":          {{[]error{full}, 5, true, 0}, {[]error{full}, 6, true, 0}, {nil, 6, true, 0}},
+		"taken again":                        {{[]error{full}, 5, true, 0}, {[]error{nil}, 5, false, 0}},
+		"the last one counts, taken":         {{[]error{nil, full, nil}, 5, false, 0}},
+		"the last one counts, refused":       {{[]error{full, nil, full}, 5, true, 0}},
+		"slow is not full":                   {{[]error{journal.ErrBusy}, 5, false, 0}},
+		"too large is not full":              {{[]error{journal.ErrTooLarge}, 5, false, 0}},
+		"closed is not full":                 {{[]error{journal.ErrClosed}, 5, false, 0}},
+		"a larger budget: there may be room": {{[]error{full}, 5, true, 1}, {nil, 5, true, 1}, {nil, 5, false, 2}},
+		"a larger budget, but still full":    {{[]error{full}, 5, true, 1}, {[]error{full}, 5, true, 2}, {nil, 5, true, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var f fullness
@@ -38,7 +41,7 @@ func TestFullness(t *testing.T) {
 				for _, err := range s.append {
 					f.note(err)
 				}
-				if got := f.look(s.settled); got != s.want {
+				if got := f.look(s.settled, s.limit); got != s.want {
 					t.Errorf("look %d: full is %v", i, got)
 				}
 			}

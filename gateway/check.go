@@ -20,14 +20,32 @@ const checkTimeout = 15 * time.Second
 // checkCommand looks at everything that a start would trip over, or that an operator would
 // regret later.
 type checkCommand struct {
-	settings `embed:""`
-	Offline  bool `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no journal, no token files. For CI."`
+	settings    `embed:""`
+	Offline     bool       `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no journal, no token files. For CI."`
+	RemoveToken tokenPlace `name:"remove-token" env:"-" placeholder:"ID POSITION" help:"Ask the live gateway at --admin-listen whether this app's token, by its position at /apps, is still in use, and check nothing else. Exit status 1: it is, or nobody can tell yet."`
 }
 
 // Run prints one line per finding: ok, note, warning or error. It changes nothing, and may
 // run beside a live gateway. ErrFound: there was an error.
 func (c *checkCommand) Run(con *process.Console) error {
 	f := process.NewFindings(con.Stdout)
+	ctx, cancel := context.WithTimeout(con.Context, checkTimeout)
+	defer cancel()
+	if c.RemoveToken.app != 0 {
+		c.checkToken(ctx, f)
+	} else {
+		c.checkAll(ctx, f)
+	}
+	if f.Errors() > 0 {
+		fmt.Fprintf(con.Stdout, "errors: %d\n", f.Errors())
+		return process.ErrFound
+	}
+	fmt.Fprintln(con.Stdout, "no errors")
+	return nil
+}
+
+// checkAll looks at everything.
+func (c *checkCommand) checkAll(ctx context.Context, f *process.Findings) {
 	if err := c.complete(); err != nil {
 		f.Fail("%v", err)
 	}
@@ -36,16 +54,8 @@ func (c *checkCommand) Run(con *process.Console) error {
 	routes := c.checkRoutes(f)
 	if !c.Offline {
 		checkJournal(f, &c.settings)
-		ctx, cancel := context.WithTimeout(con.Context, checkTimeout)
-		defer cancel()
 		c.checkKafka(ctx, f, routes)
 	}
-	if f.Errors() > 0 {
-		fmt.Fprintf(con.Stdout, "errors: %d\n", f.Errors())
-		return process.ErrFound
-	}
-	fmt.Fprintln(con.Stdout, "no errors")
-	return nil
 }
 
 // checkSettings looks at what a start refuses, and at what it takes although it is rarely

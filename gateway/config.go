@@ -58,6 +58,7 @@ type settings struct {
 	Ack               journal.Level `name:"ack" placeholder:"LEVEL" default:"disk" help:"What a 200 waits for where a route does not say: memory, disk or broker."`
 	AckDeadline       time.Duration `name:"ack-deadline" placeholder:"DURATION" default:"1.5s" help:"How long an answer waits before it is 503: for room in the journal, then it was not taken, and for its level, then it is not confirmed; both together. The vendor waits 2s."`
 	RequestTimeWindow time.Duration `name:"request-time-window" placeholder:"DURATION" default:"300s" help:"How far RequestTime of a signed callback may be from this machine's clock, both ways."`
+	AuthFailures      int           `name:"auth-failures-per-second" placeholder:"N" default:"20" help:"How many requests a second of one address may have no right Sign or name an unknown app, five times that at once; more are answered 429 guessing. A right Sign is never held against. 0: any number."`
 	MaxBodyBytes      size          `name:"max-body-bytes" placeholder:"BYTES" default:"262144" help:"Largest body of a callback; larger ones are answered 413. At most 1900KiB."`
 
 	MaxConnections int `name:"max-connections" placeholder:"COUNT" default:"16384" help:"Most connections at a time; one more is answered 503. Each may hold a body of --max-body-bytes in memory before it is authenticated."`
@@ -112,6 +113,7 @@ func (s *settings) wrong(needBrokers bool) []error {
 	refuse(s.ParkedMaxBytes < leastParked, "--parked-max-bytes: want at least %v, have %v", leastParked, s.ParkedMaxBytes)
 	refuse(s.AckDeadline <= 0, "--ack-deadline: want more than 0s, have %v", s.AckDeadline)
 	refuse(s.RequestTimeWindow <= 0, "--request-time-window: want more than 0s, have %v", s.RequestTimeWindow)
+	refuse(s.AuthFailures < 0, "--auth-failures-per-second: want 0 or more, have %d", s.AuthFailures)
 	refuse(s.MaxBodyBytes < 1 || s.MaxBodyBytes > maxBody, "--max-body-bytes: want 1 to %d, have %d", maxBody, int64(s.MaxBodyBytes))
 	refuse(s.MaxConnections < 1, "--max-connections: want 1 or more, have %d", s.MaxConnections)
 	refuse(s.ShutdownDelay < 0, "--shutdown-delay: want 0s or more, have %v", s.ShutdownDelay)
@@ -138,6 +140,14 @@ func (s *settings) retain() time.Duration {
 		return -1
 	}
 	return s.JournalRetain
+}
+
+// authFailures is --auth-failures-per-second as receive has it, where 0 is its default.
+func (s *settings) authFailures() float64 {
+	if s.AuthFailures == 0 {
+		return -1
+	}
+	return float64(s.AuthFailures)
 }
 
 // parkedDir is where callbacks of refusing topics are kept.

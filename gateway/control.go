@@ -36,6 +36,7 @@ const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 //	/debug/pprof/         profiles
 //	/journal/skip         GET: the entry as it would be kept; POST: settle it
 //	/journal/replay       POST: deliver again
+//	/journal/limit        GET: the budget; POST: change it until the next start
 type control struct {
 	delivery  *delivery
 	log       *zap.Logger
@@ -49,7 +50,7 @@ func openControl(p *process.Process, d *delivery, dir string, log *zap.Logger) {
 	c := &control{delivery: d, log: log, path: filepath.Join(process.Absolute(dir), socketName)}
 	listener, err := listenSocket(dir)
 	if err != nil {
-		log.Warn("no control socket: journal skip, journal replay and profiles do not reach this gateway", zap.String("path", c.path), zap.Error(err))
+		log.Warn("no control socket: journal skip, replay, limit and profiles do not reach this gateway", zap.String("path", c.path), zap.Error(err))
 		return
 	}
 	log.Info("control socket", zap.String("path", c.path))
@@ -91,6 +92,8 @@ func (c *control) handler() http.Handler {
 	mux.HandleFunc("GET /journal/skip", c.showSkippable)
 	mux.HandleFunc("POST /journal/skip", c.skip)
 	mux.HandleFunc("POST /journal/replay", c.replay)
+	mux.HandleFunc("GET /journal/limit", c.showLimit)
+	mux.HandleFunc("POST /journal/limit", c.setLimit)
 	return mux
 }
 

@@ -100,6 +100,7 @@ func (g *gateway) openFiles() (err error) {
 	if g.apps, err = reload.Open("apps", g.set.Apps, apps.Parser(apps.Options{ResolveTokens: true}), o); err != nil {
 		return err
 	}
+	g.apps.SetGuard(apps.Guard(func(int64) bool { return false })) // until there is a receiver, none sent
 	g.p.Go("apps file", g.apps.Run)
 	g.p.OnHangup(func() { _, _ = g.apps.Reload() }) // says itself what is wrong
 	if g.set.Routes == "" {
@@ -147,12 +148,14 @@ func (g *gateway) openReceiver() (err error) {
 	g.receiver, err = receive.New(receive.Options{
 		Journal: g.absorber, Apps: g.apps, Routes: g.routes,
 		Path: g.set.Path, GatewayName: g.set.GatewayName, AcceptUnknown: g.set.UnknownApps == "accept",
-		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.set.MaxConnections,
+		AuthFailuresPerSecond: g.set.authFailures(),
+		RequestTimeWindow:     g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.set.MaxConnections,
 		TopicFull: g.delivery.forwarder.TopicRefused, Log: g.log, Metrics: g.reg,
 	})
 	if err != nil {
 		return err
 	}
+	g.apps.SetGuard(apps.Guard(func(id int64) bool { return g.receiver.Sent(id, apps.Recently) }))
 	if g.listener, err = net.Listen("tcp", g.set.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}

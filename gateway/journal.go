@@ -23,6 +23,7 @@ type journalCommand struct {
 	Verify verifyCommand `cmd:"" help:"Read every entry of a journal and say where one is corrupt; exit status 1 then."`
 	Skip   skipCommand   `cmd:"" help:"Give up one entry that cannot be delivered: keep it in a file and let the rest go on."`
 	Replay replayCommand `cmd:"" help:"Deliver again callbacks that were delivered and are still kept, to a cluster that lost them."`
+	Limit  limitCommand  `cmd:"" help:"Say what a live gateway's journal may take on disk, or change it until the next start."`
 }
 
 // inspectFlags are those of all commands that read a journal.

@@ -4,8 +4,8 @@
 // Without a subcommand it runs until SIGTERM. check looks at all files, settings and the
 // cluster before a start; drain delivers what a stopped gateway's journal still holds;
 // journal stat, dump and verify read a journal beside a live gateway or a dead one; journal
-// skip and replay change what is delivered from it, through the control socket in its
-// directory where a gateway runs on it; that socket has the profiles too. `-h` is the
+// skip and replay change what is delivered from it, and journal limit what it may take, through the
+// control socket in its directory where a gateway runs on it; that socket has the profiles too. `-h` is the
 // reference of all settings; each is also an environment variable with the prefix
 // TIDEGATE_GATEWAY_, which the flag overrides.
 //

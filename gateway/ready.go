@@ -53,7 +53,7 @@ func (g *gateway) addChecks() {
 func (g *gateway) journalCheck() (ok bool, detail string) {
 	s := g.delivery.journal.Stats()
 	detail = journalDetail(s, time.Now())
-	reserve, ordinary := g.absorber.reserve.look(s.Settled), g.absorber.ordinary.look(s.Settled)
+	reserve, ordinary := g.absorber.reserve.look(s.Settled, s.LimitBytes), g.absorber.ordinary.look(s.Settled, s.LimitBytes)
 	switch {
 	case reserve:
 		detail = "full: " + detail

@@ -15,6 +15,8 @@ const (
 	receivePkg  = "gateway/internal/receive"
 	producePkg  = "internal/produce"
 	connPkg     = "internal/kafkaconn"
+	reloadPkg   = "internal/reload"
+	appsPkg     = "internal/apps"
 	pipelinePkg = "consumer/internal/pipeline"
 	groupPkg    = "consumer/internal/group"
 )

@@ -13,6 +13,8 @@
 //	    steps: {watch: 75}
 //	    rate_limit: {per_second: 500}
 //	    alarm_rate_limit: {per_second: 20}
+//	removed: [1400000007]               # SdkAppids that may be missing above, see below
+//	unsigned: [1400000008]              # SdkAppids that may lose all their tokens, see below
 //
 // alarm_rate_limit is of the quota alarm alone, rate_limit of every other callback: neither
 // uses up the other's.
@@ -20,6 +22,17 @@
 // The file is strict: every mistake is reported at once, with its line and what to write
 // instead. What is read becomes a Snapshot, which never changes; a changed file makes a new
 // one (package reload).
+//
+// A good file can still be a slip: a template that rendered `apps: []` must not switch off a
+// company, nor one that rendered `tokens: []` make an app's callbacks forgeable. So a reload is
+// refused (Guard), and the file before stays in use, when it
+//
+//   - takes out more than a tenth of the apps in use, or any app that sent a callback within the
+//     last hour, and does not list each of these under removed;
+//   - takes all tokens from an app that has some, and does not list it under unsigned.
+//
+// An id under removed that is an app, and one under unsigned that has tokens, is a mistake. Ids
+// that are no app are not: both lists may stay as they are. A start takes any good file.
 //
 // Both binaries read the same file, but only the gateway resolves tokens: the consumer
 // checks how they are written and needs access to none. A token prints as ***, whatever

@@ -4,6 +4,8 @@ package apps
 type file struct {
 	Defaults *fileSettings `yaml:"defaults"`
 	Apps     *[]fileApp    `yaml:"apps"`
+	Removed  *[]int64      `yaml:"removed"`
+	Unsigned *[]int64      `yaml:"unsigned"`
 }
 
 // fileSettings are what defaults hold, and an app may override.

@@ -86,7 +86,36 @@ func (r *reader) snapshot(f *file) *Snapshot {
 		}
 	}
 	s.files = r.resolve.files
+	s.removed = r.ids(f.Removed, "removed", func(id int64) string {
+		if s.Get(id) != nil {
+			return "is an app of this file; take it out of one of the two"
+		}
+		return ""
+	})
+	s.mayBeUnsigned = r.ids(f.Unsigned, "unsigned", func(id int64) string {
+		if app := s.Get(id); app != nil && len(app.Tokens) > 0 {
+			return "has tokens; take it out of this list, or its tokens away"
+		}
+		return ""
+	})
 	return s
+}
+
+// ids reads a list of SdkAppids. wrong says what is wrong with one, if anything.
+func (r *reader) ids(list *[]int64, key string, wrong func(id int64) string) map[int64]bool {
+	if list == nil {
+		return nil
+	}
+	ids := make(map[int64]bool, len(*list))
+	for i, id := range *list {
+		ids[id] = true
+		if id < 1 || id > schema.MaxAppID {
+			r.wrong([]any{key, i}, "want a whole number from 1 to %d", int64(schema.MaxAppID))
+		} else if text := wrong(id); text != "" {
+			r.wrong([]any{key, i}, "%d %s", id, text)
+		}
+	}
+	return ids
 }
 
 // app reads one app. A wrong one is returned all the same: its snapshot is not used.

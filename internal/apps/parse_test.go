@@ -202,6 +202,10 @@ func TestProblems(t *testing.T) {
 		"tokens as text":         {app + "    tokens: plain:s3cr3t\n", "4:13: apps[0].tokens: want a list, have text; write [...] or one - per line"},
 		"token as a number":      {app + "    tokens: [5]\n", "4:14: apps[0].tokens[0]: want text, have a whole number; put it in quotes"},
 		"token twice":            {app + "    tokens: [\"plain:x\", \"plain:x\"]\n", "4:25: apps[0].tokens[1]: the same token stands twice; keep one"},
+		"removed and there":      {app + "removed: [7, 1]\n", "4:14: removed[1]: 1 is an app of this file; take it out of one of the two"},
+		"removed is no id":       {app + "removed: [0, \"7\"]\n", "4:11: removed[0]: want a whole number from 1 to 9007199254740991\n4:14: removed[1]: want a whole number, have text; write it without quotes"},
+		"removed is no list":     {app + "removed: 7\n", "4:10: removed: want a list, have a whole number; write [...] or one - per line"},
+		"unsigned with tokens":   {app + "    tokens: [\"plain:x\"]\nunsigned: [1]\n", "5:12: unsigned[0]: 1 has tokens; take it out of this list, or its tokens away"},
 		"app is a number":        {"apps: [5]\n", "1:8: apps[0]: want keys with values, have a whole number"},
 		"everything at once": {"apps:\n  - sdk_app_id: 0\n    naame: a\n    site: x\n  - sdk_app_id: x\n    name: 5\n    tokens: [abc, \"env:NOPE\"]\n",
 			"2:5: apps[0].name is missing; write what people call the app, such as name: Harbor Chat\n" +
@@ -268,6 +272,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(documented))
 	f.Add([]byte("apps: [{sdk_app_id: 1, name: a, tokens: [plain]}]"))
 	f.Add([]byte("defaults: {steps: {watch: .nan}}\napps: [null, 5, {}]"))
+	f.Add([]byte("apps: [{sdk_app_id: 1, name: a, tokens: [\"plain:x\"]}]\nremoved: [2, 2]\nunsigned: [3]"))
+	f.Add([]byte("apps: []\nremoved: [-1, 1e3, null]\nunsigned: {}"))
 	f.Add([]byte("defaults: {alarm_rate_limit: {per_second: 1e-400}}\napps: [{sdk_app_id: 1, name: a, alarm_rate_limit: {burst: -1}}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, problems := Parser(resolving())(data)
@@ -278,6 +284,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for app := range s.All() {
+			if s.removed[app.ID] || s.mayBeUnsigned[app.ID] && len(app.Tokens) > 0 {
+				t.Errorf("taken: app %d and its contrary", app.ID)
+			}
 			if app.ID < 1 || app.Name == "" || app.Zone == nil || app.Steps.Watch < firstStep || !isRate(app.RateLimit) || !isRate(app.AlarmRateLimit) || s.Get(app.ID) != app {
 				t.Errorf("taken: %+v", app)
 			}

@@ -13,6 +13,9 @@ type Snapshot struct {
 	defaults settings
 	files    []string
 	unsigned int
+
+	removed       map[int64]bool // may be missing; none of them is an app
+	mayBeUnsigned map[int64]bool // may have lost its tokens; none of them has any
 }
 
 // Get returns the app with that SdkAppid, nil when it is not in the file. It is one map

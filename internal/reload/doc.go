@@ -14,6 +14,10 @@
 //   - A file that cannot be used leaves the last good value in place, is logged once, is
 //     counted, and is shown by Status until a good one comes.
 //
+// A good file may still be a slip, such as a list that a template rendered empty. Who knows what
+// must not be lost without a word sets a Guard, which compares the file with the one in use: what it
+// objects to is not taken either.
+//
 // An unknown key is an error at start and in check, where a person is looking, and a
 // warning at reload, where refusing the file would keep an operator's other changes out.
 //

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,10 @@ import (
 
 // interval is the time between two looks at a file.
 const interval = time.Second
+
+// wholeTries bounds how often a file is read because it, or another file of its value, changed
+// meanwhile. What changes for ever is read as it is found, and again at the next looks.
+const wholeTries = 3
 
 // loggedProblems bounds what one log line says about one bad file.
 const loggedProblems = 20
@@ -62,6 +65,8 @@ type File[T any] struct {
 	pending string   // fingerprint of the last look, when it differed from seen
 	settled bool     // the last load followed two looks that agreed; else it is repeated
 	hooks   []func(T)
+	guard   Guard[T] // nil: none
+	refused verdict  // what it refused last
 }
 
 // Open reads the file at path for the first time. name is the file's label in metrics and
@@ -73,14 +78,11 @@ func Open[T any](name, path string, parse Parse[T], o Options) (*File[T], error)
 		f.log = zap.NewNop()
 	}
 	f.status = Status{Name: name, Path: path}
-	f.seen = f.fingerprint()
-	value, sum, problems := f.read()
+	value, sum, problems, now := f.readWhole(f.fingerprint())
 	if len(problems) > 0 {
 		return nil, &FileError{Path: path, Problems: problems}
 	}
-	if f.files = filesOf(value); f.files != nil {
-		f.seen = f.fingerprint()
-	}
+	f.seen = now
 	f.take(value, sum, nil)
 	f.log.Info("file loaded", zap.String("file", name), zap.String("path", path), zap.String("sha256", sum))
 	return f, nil
@@ -163,13 +165,11 @@ func (f *File[T]) Reload() (changed bool, err error) {
 // load reads the file and takes or refuses it. now is the fingerprint from before the
 // reading: a later change is seen at the next look. f.mu is held.
 func (f *File[T]) load(now string) (changed bool, err error) {
+	value, sum, problems, now := f.readWhole(now)
 	same := now == f.seen
-	value, sum, problems := f.read()
 	errs := problems.Errors()
-	if files := filesOf(value); !slices.Equal(files, f.files) && (files != nil || errs == nil) {
-		// These files were read before they were looked at: look once more.
-		f.files, f.settled = files, false
-		now = f.fingerprint()
+	if errs == nil {
+		errs = f.guarded(value, sum)
 	}
 	f.seen, f.pending = now, ""
 	if errs != nil {
@@ -215,6 +215,26 @@ func (f *File[T]) refuse(err *FileError) error {
 		zap.String("path", f.path), zap.String("sha256_in_use", f.status.SHA256),
 		zap.Int("problems", len(err.Problems)), zap.Strings("first", some(err.Problems.Lines(f.path))))
 	return err
+}
+
+// readWhole reads the file, and again when it, or one of the value's other files, changed
+// meanwhile: the value could be half of one state and half of another, as of two token files behind
+// one link that was swapped. Files that are found to be the value's only now are looked at from now
+// on. It takes the fingerprint from before and returns that of what was read; f.settled is false where
+// they differ. f.mu is held, or nobody has f yet.
+func (f *File[T]) readWhole(now string) (value T, sum string, problems Problems, seen string) {
+	for range wholeTries {
+		value, sum, problems = f.read()
+		if files := filesOf(value); files != nil || problems.Errors() == nil {
+			f.files = files
+		}
+		after := f.fingerprint()
+		if after == now {
+			break
+		}
+		now, f.settled = after, false
+	}
+	return value, sum, problems, now
 }
 
 // read returns the file's value, its SHA-256 and what is wrong with it.

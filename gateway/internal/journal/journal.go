@@ -224,7 +224,10 @@ func (j *Journal) Subscribe() <-chan struct{} {
 	return c
 }
 
-// SetMaxBytes changes the budget. Less than what is in use refuses new entries until
+// LeastBytes is the smallest budget that this journal works with, see MinBytes.
+func (j *Journal) LeastBytes() int64 { return MinBytes(j.maxPayload) }
+
+// SetMaxBytes changes the budget, from the next Append on and until Close. Less than what is in use refuses new entries until
 // enough was freed; less than MinBytes is taken as MinBytes.
 func (j *Journal) SetMaxBytes(n int64) {
 	j.segMu.Lock()

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidegate/tidegate/internal/apps"
 )
@@ -16,12 +17,15 @@ const maxUnlisted = 1000
 type account struct {
 	app    *apps.App
 	ledger *ledger
+	uses   []*tokenUse // of the app's tokens, by position
 }
 
 // accounts holds the account of every app. Looking one up takes no lock; it is one map
 // look-up for an app that is in the file.
 type accounts struct {
 	listed atomic.Pointer[map[int64]account] // of the current snapshot; replaced, never changed
+
+	now func() time.Time
 
 	mu       sync.RWMutex      // guards what is below, and one reload at a time
 	snapshot *apps.Snapshot    // that listed was made of
@@ -31,18 +35,18 @@ type accounts struct {
 	nobody ledger // requests of no app that could be known, and of apps that are not ours
 }
 
-func newAccounts() *accounts {
-	a := &accounts{unlisted: make(map[int64]account), shared: new(ledger)}
+func newAccounts(now func() time.Time) *accounts {
+	a := &accounts{now: now, unlisted: make(map[int64]account), shared: new(ledger)}
 	a.listed.Store(&map[int64]account{})
 	return a
 }
 
-// reload takes over a new snapshot. Apps that stay keep their ledger; that of an app that
-// is gone is forgotten.
+// reload takes over a new snapshot. Apps that stay keep their ledger, and their tokens what
+// is known of their use; that of an app that is gone is forgotten.
 func (a *accounts) reload(s *apps.Snapshot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	old := *a.listed.Load()
+	old, now := *a.listed.Load(), a.now()
 	next := make(map[int64]account, s.Len())
 	for app := range s.All() {
 		l := old[app.ID].ledger
@@ -52,11 +56,11 @@ func (a *accounts) reload(s *apps.Snapshot) {
 		if l == nil {
 			l = new(ledger)
 		}
-		next[app.ID] = account{app, l}
+		next[app.ID] = account{app, l, tokenUses(app, old[app.ID], now)}
 		delete(a.unlisted, app.ID)
 	}
 	for id, acc := range a.unlisted {
-		a.unlisted[id] = account{s.Unlisted(id), acc.ledger}
+		a.unlisted[id] = account{s.Unlisted(id), acc.ledger, nil}
 	}
 	a.snapshot = s
 	a.listed.Store(&next)
@@ -85,9 +89,9 @@ func (a *accounts) accept(id int64) account {
 		return acc
 	}
 	if len(a.unlisted) >= maxUnlisted {
-		return account{a.snapshot.Unlisted(id), a.shared}
+		return account{a.snapshot.Unlisted(id), a.shared, nil}
 	}
-	acc = account{a.snapshot.Unlisted(id), new(ledger)}
+	acc = account{a.snapshot.Unlisted(id), new(ledger), nil}
 	a.unlisted[id] = acc
 	return acc
 }

@@ -16,6 +16,8 @@
 //   - What an app sends can cost another app nothing but its share of the processor:
 //     rates are per app, every table is bounded, and the last tenth of the in-flight cap
 //     (as of the journal's budget) is for routes with reserve, that is the quota alarm's.
+//   - Who guesses tokens or apps is slowed down by source, and by what fails only: a right Sign
+//     is never refused for what else came from its address.
 //   - No Sign, token, query string or body is logged, counted, or shown on /apps.
 //
 // The stages of one callback, each in the file of its name:
@@ -23,6 +25,7 @@
 //	handler.go       the order of the stages, and the answer
 //	parse.go         request line and query -> schema.Callback, views only (fields.go: what may stand in them)
 //	authenticate.go  Sign and RequestTime against the app's tokens
+//	guessing.go      who fails too often is not told why
 //	routes.go        command and app -> topic, ack level, static answer, or drop
 //	limit.go         the app's token buckets (kept in its ledger, see accounts.go); the in-flight cap
 //	refusal.go       what is answered when none of them let it pass
@@ -63,6 +66,7 @@
 //	24  503  connections        not taken: too many connections
 //	25  503  not_confirmed      not confirmed: appended, but the ack level was not reached in time
 //	26  503  parked             not confirmed: the topic refuses; the callback is kept and comes later
+//	27  429  guessing           in place of 15, 16 or 18: too many of this source's requests failed so
 //
 // Who owns what: fasthttp owns the RequestCtx and with it every view until the handler
 // returns, and the handler returns only after the journal has copied; a pooled

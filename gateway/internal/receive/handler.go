@@ -80,7 +80,7 @@ func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
 		return outcome(f)
 	}
 	if f := r.identify(q); f != notRefused {
-		return outcome(f)
+		return outcome(r.slowed(ctx, q, f))
 	}
 	q.decision = r.routes.Get().find(q.query.command, q.query.appID)
 	r.warnBlocking(q)
@@ -162,7 +162,7 @@ func (r *Receiver) identify(q *request) refusal {
 	q.scratch = buf
 	q.callback.Authenticated = p.by
 	if p.position != noPosition {
-		acc.ledger.match(p.position, q.now)
+		acc.uses[p.position].match(q.now)
 		if p.timed {
 			r.metrics.clockSkew.Set(p.skew.Seconds())
 		}
@@ -239,7 +239,7 @@ func (r *Receiver) notTaken(err error) refusal {
 }
 
 // count notes the outcome, once per answer: in the metrics, in the app's ledger, and where
-// it is a refusal in the list of the last ones.
+// it is a refusal in the list of the last ones, unless its source has filled that already.
 func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
 	r.metrics.outcomes[result].Inc()
 	l := q.account.ledger
@@ -247,7 +247,7 @@ func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
 		l = r.ledgerOf(q)
 	}
 	l.note(result, q.now)
-	if result != outcomeAccepted && result != outcomeDropped {
+	if result != outcomeAccepted && result != outcomeDropped && result != outcome(refusedGuessing) {
 		l.refuse(refusal(result), q.now, q.query.appID, addressOf(ctx.RemoteAddr()), q.query.command)
 	}
 }

@@ -35,12 +35,18 @@ func (o outcome) labels() (string, string) {
 	return string(r.result), r.reason
 }
 
-const (
-	lastRefusals = 20 // that are shown of each app
+// authentic says of a refusal whether the callback was the app's, as far as can be known: its
+// Sign was right, or the app has no tokens.
+func (o outcome) authentic() bool {
+	switch refusal(o) {
+	case refusedRequestTime, refusedRate, refusedJournalFull, refusedBusy, refusedParkedFull, unconfirmed, unconfirmedParked:
+		return true
+	default:
+		return false
+	}
+}
 
-	// maxPositions bounds the token positions whose last match is noted.
-	maxPositions = 8
-)
+const lastRefusals = 20 // that are shown of each app
 
 // ledger is what we know of one app from its callbacks: its buckets, counters and last
 // refusals. It survives reloads of the apps file. All methods may be called from any
@@ -50,8 +56,8 @@ type ledger struct {
 	others bucket // of everything else, at its rate_limit
 
 	outcomes [numOutcomes]atomic.Uint64
-	last     atomic.Int64               // last callback, Unix milliseconds; 0: none yet
-	matched  [maxPositions]atomic.Int64 // last match of each token position, Unix milliseconds
+	last     atomic.Int64 // last callback that was let through, Unix milliseconds; 0: none yet
+	away     atomic.Int64 // last one that was refused although it was the app's, the same
 	refused  atomic.Pointer[refusalRing]
 }
 
@@ -73,13 +79,20 @@ type refusedCallback struct {
 	command [maxCommand]byte // the first size bytes; empty where it could not be read
 }
 
-// note counts an outcome, and remembers when the last callback was let through.
+// note counts an outcome, and remembers when the last callback was let through, and when one
+// that was the app's was not.
 func (l *ledger) note(result outcome, now time.Time) {
 	l.outcomes[result].Add(1)
-	if result == outcomeAccepted || result == outcomeDropped {
+	switch {
+	case result == outcomeAccepted || result == outcomeDropped:
 		l.last.Store(now.UnixMilli())
+	case result.authentic():
+		l.away.Store(now.UnixMilli())
 	}
 }
+
+// sent is when the app last sent a callback, Unix milliseconds; 0: not yet.
+func (l *ledger) sent() int64 { return max(l.last.Load(), l.away.Load()) }
 
 // refuse notes a refusal. Under a flood a few are left out of the list, but not of the
 // counters: the list must not become what a flood waits for.
@@ -117,11 +130,4 @@ func (l *ledger) refusals() []refusedCallback {
 		}
 	}
 	return list
-}
-
-// match notes that the token at position matched.
-func (l *ledger) match(position int, now time.Time) {
-	if position < maxPositions {
-		l.matched[position].Store(now.UnixMilli())
-	}
 }

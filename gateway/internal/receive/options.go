@@ -23,6 +23,8 @@ const (
 	DefaultReadTimeout       = 10 * time.Second
 	DefaultWriteTimeout      = 10 * time.Second
 	DefaultIdleTimeout       = 2 * time.Minute
+
+	DefaultAuthFailuresPerSecond = 20
 )
 
 // appender is what receive needs of the journal; *journal.Journal is one. See there for
@@ -43,6 +45,10 @@ type Options struct {
 	Path          string // the only path at which callbacks are taken; empty: any
 	GatewayName   string // ce_gateway
 	AcceptUnknown bool   // apps that are not in the apps file are let in, with its defaults
+
+	// AuthFailuresPerSecond is how many requests of one source may fail authentication, five
+	// seconds' worth at once; more are refused as guessing. Below 0: any number.
+	AuthFailuresPerSecond float64
 
 	RequestTimeWindow time.Duration // how far RequestTime may be from the time here, both ways
 
@@ -71,6 +77,7 @@ func (o *Options) complete() error {
 		return errors.New("receive needs a journal, apps and routes")
 	}
 	setDefault(&o.RequestTimeWindow, DefaultRequestTimeWindow)
+	setDefault(&o.AuthFailuresPerSecond, DefaultAuthFailuresPerSecond)
 	setDefault(&o.MaxBodyBytes, DefaultMaxBodyBytes)
 	setDefault(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	setDefault(&o.MaxInFlight, DefaultMaxInFlight)

@@ -20,11 +20,13 @@ type pageRefusal struct {
 	Command string    `json:"command,omitempty"`
 }
 
-// pageToken says when the token at a position of the apps file last matched.
+// pageToken says when the token that is at a position of the apps file now last matched, there
+// or at another position.
 type pageToken struct {
 	Position    int        `json:"position"`
 	Source      string     `json:"source"`
-	LastMatched *time.Time `json:"last_matched"` // null: not since the start
+	Since       time.Time  `json:"since"`        // when it was first taken: the start, or a reload
+	LastMatched *time.Time `json:"last_matched"` // null: not since then
 }
 
 // pageCounters are the counters of one ledger since the start of the process.
@@ -115,8 +117,9 @@ func (r *Receiver) page() page {
 			LastCallback: timeOf(acc.ledger.last.Load()),
 			pageCounters: countersOf(acc.ledger),
 		}
-		for i, token := range acc.app.Tokens[:min(len(acc.app.Tokens), maxPositions)] {
-			row.Tokens = append(row.Tokens, pageToken{i, token.Source, timeOf(acc.ledger.matched[i].Load())})
+		for i, token := range acc.app.Tokens {
+			use := acc.uses[i]
+			row.Tokens = append(row.Tokens, pageToken{i, token.Source, time.UnixMilli(use.since).UTC(), timeOf(use.last.Load())})
 		}
 		p.Apps = append(p.Apps, row)
 	}

@@ -20,6 +20,7 @@ type Receiver struct {
 	journal       appender
 	routes        *reload.File[*Routes]
 	accounts      *accounts
+	guessing      *guessing // nil: no limit
 	path          string
 	gateway       []byte
 	acceptUnknown bool
@@ -50,7 +51,7 @@ func New(o Options) (*Receiver, error) {
 	r := &Receiver{
 		journal:        o.Journal,
 		routes:         o.Routes,
-		accounts:       newAccounts(),
+		guessing:       newGuessing(o.AuthFailuresPerSecond),
 		path:           o.Path,
 		gateway:        []byte(o.GatewayName),
 		acceptUnknown:  o.AcceptUnknown,
@@ -66,6 +67,7 @@ func New(o Options) (*Receiver, error) {
 	if r.clock != nil {
 		r.started = r.clock()
 	}
+	r.accounts = newAccounts(r.wall)
 	r.requests.New = r.newRequest
 	r.server = r.newServer(&o)
 	// The hook first: a reload between the two must not be missed.
@@ -91,6 +93,26 @@ func (r *Receiver) now(ctx *fasthttp.RequestCtx) time.Time {
 		return r.clock()
 	}
 	return ctx.Time()
+}
+
+// wall returns the time now, for what is not about a request.
+func (r *Receiver) wall() time.Time {
+	if r.clock != nil {
+		return r.clock()
+	}
+	return time.Now()
+}
+
+// Sent says whether the app with that SdkAppid sent a callback within the time before now: one
+// that was answered 200, or refused although its Sign was right or the app has no tokens. It knows
+// of this process's life only: a restart forgets.
+func (r *Receiver) Sent(id int64, within time.Duration) bool {
+	acc, ok := r.accounts.find(id)
+	if !ok {
+		return false
+	}
+	at := acc.ledger.sent()
+	return at != 0 && r.wall().Sub(time.UnixMilli(at)) < within
 }
 
 func (r *Receiver) since(t time.Time) time.Duration {

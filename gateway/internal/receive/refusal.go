@@ -41,6 +41,7 @@ const (
 	refusedConnections
 	unconfirmed
 	unconfirmedParked
+	refusedGuessing
 	numRefusals
 )
 
@@ -66,7 +67,7 @@ type row struct {
 	envelope   []byte
 }
 
-// Retry-After of the refusals that pass by themselves, in seconds. The rate's own is
+// Retry-After of the refusals that pass by themselves, in seconds. Those of rate and guessing are
 // computed, see limit.go.
 const (
 	retrySoon  = 1  // the cause is over as soon as others are answered, or another gateway answers
@@ -101,6 +102,7 @@ var refusals = buildRefusals([numRefusals]row{
 	refusedConnections:      {status: 503, reason: "connections", text: "not taken: too many connections", retryAfter: retrySoon, close: true},
 	unconfirmed:             {status: 503, reason: "not_confirmed", text: "not confirmed: may still be delivered", result: resultUnconfirmed, retryAfter: retryLater},
 	unconfirmedParked:       {status: 503, reason: "parked", text: "not confirmed: kept for later delivery", result: resultUnconfirmed, retryAfter: retryLater},
+	refusedGuessing:         {status: 429, reason: "guessing", text: "too many requests that fail", retryAfter: retrySoon},
 })
 
 // buildRefusals completes the rows with what follows from them.
