@@ -55,9 +55,11 @@ type ledger struct {
 	refused  atomic.Pointer[refusalRing]
 }
 
-// refusalRing keeps the last refusals of one ledger. It is made at the first one: most
-// apps never have any.
+// refusalRing keeps the last refusals of one ledger, and which of them are lines of the log.
+// It is made at the first one: most apps never have any.
 type refusalRing struct {
+	lines [numRefusals]sampler // by reason, see refusallog.go
+
 	mu   sync.Mutex
 	next int // index of the next to be overwritten
 	list [lastRefusals]refusedCallback
@@ -84,11 +86,7 @@ func (l *ledger) note(result outcome, now time.Time) {
 // refuse notes a refusal. Under a flood a few are left out of the list, but not of the
 // counters: the list must not become what a flood waits for.
 func (l *ledger) refuse(f refusal, now time.Time, app int64, source netip.Addr, command []byte) {
-	ring := l.refused.Load()
-	if ring == nil {
-		l.refused.CompareAndSwap(nil, new(refusalRing))
-		ring = l.refused.Load()
-	}
+	ring := l.ring()
 	if !ring.mu.TryLock() {
 		return
 	}
@@ -100,6 +98,16 @@ func (l *ledger) refuse(f refusal, now time.Time, app int64, source netip.Addr, 
 	if validCommand(command) {
 		slot.size = uint8(copy(slot.command[:], command))
 	}
+}
+
+// ring returns the ledger's ring, and makes it where there is none.
+func (l *ledger) ring() *refusalRing {
+	ring := l.refused.Load()
+	if ring == nil {
+		l.refused.CompareAndSwap(nil, new(refusalRing))
+		ring = l.refused.Load()
+	}
+	return ring
 }
 
 // refusals returns the last refusals, newest first.

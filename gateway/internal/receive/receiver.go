@@ -36,6 +36,7 @@ type Receiver struct {
 	server         *fasthttp.Server
 	metrics        *metrics
 	log            *zap.Logger
+	oddLine        sampler // of the log: what the journal's errors should not be
 
 	mu       sync.Mutex
 	listener *listener // of Serve, nil before; guarded by mu
@@ -93,6 +94,14 @@ func (r *Receiver) now(ctx *fasthttp.RequestCtx) time.Time {
 	return ctx.Time()
 }
 
+// clockTime is the time where there is no request.
+func (r *Receiver) clockTime() time.Time {
+	if r.clock != nil {
+		return r.clock()
+	}
+	return time.Now()
+}
+
 func (r *Receiver) since(t time.Time) time.Duration {
 	if r.clock != nil {
 		return r.clock().Sub(t)
@@ -105,7 +114,12 @@ func (r *Receiver) since(t time.Time) time.Duration {
 func (r *Receiver) Serve(ln net.Listener) error {
 	l := newListener(ln, r)
 	go l.conns.keep(l.closed) // ends after the last connection; Shutdown waits for it
-	defer func() { _ = l.Close() }()
+	var teller sync.WaitGroup
+	teller.Go(func() { r.tellLeftOut(l.closed) })
+	defer func() {
+		_ = l.Close()
+		teller.Wait()
+	}()
 	r.mu.Lock()
 	r.listener = l
 	r.mu.Unlock()
@@ -130,6 +144,7 @@ func (r *Receiver) Leave() { r.leaving.Store(true) }
 func (r *Receiver) Shutdown(ctx context.Context) error {
 	r.Leave()
 	r.draining.Store(true)
+	defer r.logLeftOut(true)
 	r.mu.Lock()
 	l := r.listener
 	r.mu.Unlock()
