@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/tidegate/tidegate/internal/leaks"
@@ -92,6 +93,37 @@ func (w *watch) printed(log string) {
 	w.look("what gateway and consumer printed", text)
 	for _, args := range w.lookers() {
 		w.look(strings.Join(args[:3], " "), output(bin(w.t, args[0]), args[1:]))
+	}
+}
+
+// demoTellsNoSecrets looks through what the demo printed and logged.
+func demoTellsNoSecrets(t *testing.T, data string, shown []byte) {
+	t.Helper()
+	finder := leaks.New()
+	apps, err := os.ReadFile(filepath.Join(data, "apps.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := planted.FindAllSubmatch(apps, -1)
+	for _, token := range tokens {
+		finder.AddToken("a token", string(token[1]))
+	}
+	logs, _ := filepath.Glob(filepath.Join(data, "logs", "*.log"))
+	if len(tokens) == 0 || len(logs) < 2 {
+		t.Errorf("%d tokens, %d logs: nothing to look for, or where", len(tokens), len(logs))
+	}
+	texts := map[string][]byte{"the terminal": shown}
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		texts[filepath.Base(path)] = text
+	}
+	for what, text := range texts {
+		for _, leak := range finder.In(text) {
+			t.Errorf("leak: %s: %s", what, leak)
+		}
 	}
 }
 

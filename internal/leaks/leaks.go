@@ -53,8 +53,8 @@ func (f *Finder) AddToken(what, token string) {
 // sum is what may be a Sign.
 var sum = regexp.MustCompile(`(?i)[0-9a-f]{64}`)
 
-// In returns what leaked into text, a line for each secret, with where. Of the secret itself it
-// says nothing.
+// In returns what leaked into text, a line for each secret, with where, and one for all Signs. Of
+// the secret itself it says nothing.
 func (f *Finder) In(text []byte) (found []string) {
 	for secret, what := range f.secrets {
 		if at := bytes.Index(text, []byte(secret)); at >= 0 {
@@ -67,7 +67,7 @@ func (f *Finder) In(text []byte) (found []string) {
 	}
 	for _, place := range places {
 		if what, ok := f.signs[string(bytes.ToLower(text[place[0]:place[1]]))]; ok {
-			found = append(found, fmt.Sprintf("a Sign of %s is in it, behind %q", what, before(text, place[0])))
+			return append(found, fmt.Sprintf("a Sign of %s is in it, behind %q", what, before(text, place[0])))
 		}
 	}
 	return found
