@@ -97,3 +97,24 @@ func TestProfilesAreNotOnThePorts(t *testing.T) {
 		}
 	}
 }
+
+// TestFloodInTheLog: fifty refusals are one line at once, and one at the stop that says how many
+// were left out.
+func TestFloodInTheLog(t *testing.T) {
+	r := start(t, t.TempDir(), "--brokers="+nowhere, "--drain-timeout=0s")
+	for range 50 {
+		if status, _ := r.post(1400000003, schema.CommandQuotaAlarm, "{}"); status != http.StatusForbidden {
+			t.Fatalf("status %d", status)
+		}
+	}
+	const line = `"msg":"callback refused","reason":"app_unknown","status":403,"result":"refused","source":"127.0.0.1","left_out":0,"sdk_app_id":1400000003,"command":"Group.CallbackOnDailyGroupQuotaAlarm"`
+	if text := r.logs.String(); strings.Count(text, line) != 1 || strings.Count(text, "refused") != 2 {
+		t.Errorf("want once: %s", line)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if told := `"msg":"callbacks refused, without a line for each","reason":"app_unknown","status":403,"result":"refused","left_out":49}`; !strings.Contains(r.logs.String(), told) {
+		t.Errorf("want at the stop: %s", told)
+	}
+}
