@@ -19,12 +19,23 @@ type absorber struct {
 // Append is Journal.Append.
 func (a *absorber) Append(reserve bool, fill func(dst []byte) []byte) (journal.Ticket, error) {
 	ticket, err := a.Journal.Append(reserve, fill)
+	a.note(reserve, err)
+	return ticket, err
+}
+
+// TryAppend is Journal.TryAppend.
+func (a *absorber) TryAppend(reserve bool, fill func(dst []byte) []byte) (journal.Ticket, error) {
+	ticket, err := a.Journal.TryAppend(reserve, fill)
+	a.note(reserve, err)
+	return ticket, err
+}
+
+func (a *absorber) note(reserve bool, err error) {
 	if reserve {
 		a.reserve.note(err)
 	} else {
 		a.ordinary.note(err)
 	}
-	return ticket, err
 }
 
 // fullness says whether a journal has no room, by what its appends were told. The journal's

@@ -50,6 +50,7 @@ func check(t *testing.T, dir string, args ...string) (status int, printed string
 	if errOut.Len() > 0 {
 		t.Errorf("on stderr: %s", &errOut)
 	}
+	noSecrets(t, "check", out.String())
 	return status, strings.ReplaceAll(out.String(), dir, "DIR")
 }
 

@@ -155,9 +155,11 @@ func start(t *testing.T, dir string, more ...string) *running {
 		return <-done
 	})
 	t.Cleanup(func() {
+		r.tellsNoSecrets(t)
 		if err := r.stop(); err != nil {
 			t.Errorf("stop: %v", err)
 		}
+		noSecrets(t, "the log", r.logs.String())
 		if t.Failed() {
 			t.Logf("log of the gateway:\n%s", r.logs)
 		}

@@ -205,7 +205,7 @@ func (g *gateway) leave(ctx context.Context) error {
 // logStart says what an operator should not have to find out: where the gateway listens,
 // and whose callbacks anyone could forge. Routes and journals have said theirs.
 func (g *gateway) logStart() {
-	g.log.Info("blocking callbacks (.CallbackBefore, .CallbackPrev) are answered OK, which allows what they ask about, where no route has an answer")
+	g.log.Warn("blocking callbacks (.CallbackBefore, .CallbackPrev) are answered OK, which allows what they ask about, where no route has an answer")
 	g.log.Info("gateway ready", zap.String("listen", g.listener.Addr().String()), zap.String("path", g.set.Path),
 		zap.String("admin", g.admin.Addr()), zap.Int("apps", g.apps.Get().Len()), zap.Stringer("ack", g.set.Ack),
 		zap.Strings("topics", g.routes.Get().Topics()), zap.String("unknown_apps", g.set.UnknownApps))

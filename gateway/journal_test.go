@@ -24,6 +24,7 @@ func inspect(t *testing.T, dir string, args ...string) (status int, printed stri
 	t.Helper()
 	var out, errOut bytes.Buffer
 	status = execute(t.Context(), append([]string{"journal"}, args...), &out, &errOut)
+	noSecrets(t, strings.Join(args, " "), out.String()+errOut.String())
 	printed = strings.ReplaceAll(out.String()+errOut.String(), dir, "DIR")
 	for _, replace := range []struct{ what, by string }{
 		{`\b[0-9a-f]{16}\b([^.])`, "ID$1"},

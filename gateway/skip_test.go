@@ -32,6 +32,7 @@ func command(t *testing.T, args ...string) (status int, printed string) {
 	t.Helper()
 	var out bytes.Buffer
 	status = execute(t.Context(), args, &out, &out)
+	noSecrets(t, strings.Join(args, " "), out.String())
 	return status, out.String()
 }
 

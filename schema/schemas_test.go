@@ -203,6 +203,7 @@ var headerSchemas = []struct {
 			schema.HeaderContentType, schema.HeaderSpecVersion, schema.HeaderID, schema.HeaderSource, schema.HeaderType,
 			schema.HeaderSubject, schema.HeaderTime, schema.HeaderDataSchema,
 		},
+		optional: []string{schema.AttributeTraceparent.Header()}, // as the callback had it
 	},
 	{
 		file: "dead-letter.schema.json",

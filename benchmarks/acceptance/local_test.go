@@ -28,7 +28,8 @@ func TestDemoShowsAlarmsAndStopsCleanly(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	command := exec.Command(bin(t, "local"), "--demo", "--demo-rate=20", "--gateway-listen="+address, "--data-dir="+t.TempDir())
+	data := t.TempDir()
+	command := exec.Command(bin(t, "local"), "--demo", "--demo-rate=20", "--gateway-listen="+address, "--data-dir="+data)
 	out, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +71,7 @@ func TestDemoShowsAlarmsAndStopsCleanly(t *testing.T) {
 	if err := command.Wait(); err != nil || !strings.Contains(string(rest), "Stopped.") {
 		t.Errorf("Ctrl-C: %v\n%s", err, rest)
 	}
+	demoTellsNoSecrets(t, data, shown.Bytes())
 	if conn, err := net.Dial("tcp", address); err == nil {
 		conn.Close()
 		t.Error("the gateway still listens")

@@ -89,12 +89,15 @@ func newScene(t *testing.T, signed int, change func(*stack.Options)) *scene {
 	if s.stack, err = stack.Start(t.Context(), o); err != nil {
 		t.Fatalf("%v\n%s", err, tail(log.Name()))
 	}
+	secrets := newWatch(s)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 		defer cancel()
+		secrets.served()
 		if err := s.stack.Stop(ctx); err != nil {
 			t.Errorf("stop: %v", err)
 		}
+		secrets.printed(log.Name())
 		if t.Failed() {
 			t.Logf("the end of the stack's log:\n%s", tail(log.Name()))
 		}

@@ -185,7 +185,7 @@ func TestAppsFileIsReloaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rotated := strings.ReplaceAll(string(text), `["plain:token-`, `["plain:new", "plain:token-`)
+	rotated := strings.ReplaceAll(string(text), `["plain:token-`, `["plain:new-token", "plain:token-`)
 	if err := os.WriteFile(s.appsFile, []byte(rotated), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,8 @@ type CommandLine struct {
 type exitStatus int
 
 // Execute runs the command that args name, of those in commands (a pointer to a struct with
-// kong's tags), and returns the exit status. Errors go to stderr, a line for each of theirs.
+// kong's tags), and returns the exit status. Errors go to stderr, a line for each of theirs. A
+// flag that would hold a secret is refused, and what it held is not printed.
 func (c CommandLine) Execute(ctx context.Context, commands any, args []string, stdout, stderr io.Writer) (status int) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -56,6 +57,9 @@ func (c CommandLine) Execute(ctx context.Context, commands any, args []string, s
 	parser, err := c.Parser(commands, stdout, stderr)
 	if err != nil {
 		return c.report(stderr, fmt.Errorf("BUG in the command line: %w", err), ExitUsage)
+	}
+	if err := refuseSecrets(parser, args); err != nil {
+		return c.report(stderr, err, ExitUsage)
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {

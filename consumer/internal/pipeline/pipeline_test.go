@@ -81,6 +81,35 @@ func TestEventIsPlainJSON(t *testing.T) {
 	}
 }
 
+// A callback's trace goes on in the event, and in every copy of it; a later copy of the alarm
+// has a trace of its own, which is nobody's event.
+func TestEventGoesOnWithTheTrace(t *testing.T) {
+	const trace, other = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-ffffffffffffffffffffffffffffffff-b7ad6b7169203331-01"
+	traced := func(value string) schema.Record {
+		r := alarmOf(1400000001, 7321)
+		r.Headers = append(slices.Clone(r.Headers), schema.Header{Key: "traceparent", Value: []byte(value)})
+		return r
+	}
+	r := newRig(t, nil)
+	records := batch(0, traced(trace), traced(other), alarmOf(1400000002, 7321))
+	for range 2 { // once as they come, once as they come again
+		r.sink.records = nil
+		r.handle(t, records...)
+		var got []string
+		for _, event := range r.sink.to(topics.Alarms) {
+			got = append(got, "none")
+			for _, h := range event.Headers {
+				if h.Key == "traceparent" {
+					got[len(got)-1] = string(h.Value)
+				}
+			}
+		}
+		if !slices.Equal(got, []string{trace, "none"}) {
+			t.Errorf("traces of the events: %v", got)
+		}
+	}
+}
+
 func TestCopiesOfAnAlarmAreCountedAndNotPublished(t *testing.T) {
 	r := newRig(t, nil)
 	again := alarmOf(1400000001, 7321)

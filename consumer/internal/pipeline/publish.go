@@ -33,7 +33,7 @@ func (p *Pipeline) publishEvents(ctx context.Context, s *saved) error {
 	var from []int // records[i] is the event of items[from[i]]
 	for i := range s.items {
 		if it := &s.items[i]; it.event != nil {
-			records = append(records, it.event.Record(p.o.Topics.Alarms, it.value))
+			records = append(records, p.eventRecord(it))
 			from = append(from, i)
 		}
 	}
@@ -56,6 +56,17 @@ func (p *Pipeline) publishEvents(ctx context.Context, s *saved) error {
 		return nil
 	}
 	return p.keep(ctx, s, letters)
+}
+
+// eventRecord is the record of an item's event. It goes on with the trace of the callback that
+// made the alarm's row, if that had one: only that callback's record publishes the event, so
+// that every copy has the same.
+func (p *Pipeline) eventRecord(it *item) schema.Record {
+	r := it.event.Record(p.o.Topics.Alarms, it.value)
+	if trace := it.callback.Attributes[schema.AttributeTraceparent]; len(trace) > 0 {
+		r.Headers = append(r.Headers, schema.Header{Key: schema.AttributeTraceparent.Header(), Value: trace})
+	}
+	return r
 }
 
 // publishDead produces the batch's dead letters. One that is refused even so is in the

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/internal/reload"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -266,5 +267,33 @@ func TestBlocking(t *testing.T) {
 	}
 	if n := sampleCount(t, g, "tidegate_gateway_blocking_answer_seconds"); n != 3 {
 		t.Errorf("%d blocking answers were timed, want 3", n)
+	}
+}
+
+// TestBlockingWaitsForNoRoom: while the disk stalls, a blocking callback that is kept is answered
+// at once; one whose route waits for the disk waits for room too, as all others do.
+func TestBlockingWaitsForNoRoom(t *testing.T) {
+	g := newServing(t, func(o *Options) {
+		o.Routes = reload.Fixed("routes", parseRoutes(t, testRoutes+"  - {command: Group.CallbackBeforeDurable, topic: im.callbacks.raw, ack: disk}\n"))
+		o.Journal.(*fakeJournal).tryErr = fmt.Errorf("%w, %w", journal.ErrFull, journal.ErrBusy)
+	})
+	g.exchange(t, post(signed("Group.CallbackBeforeKept"), "{}")).wantRefusal(t, refusedBusy)
+	g.exchange(t, post(signed("Group.CallbackBeforeDurable"), "{}")).wantOK(t)
+	g.exchange(t, post(signed(alarm), "{}")).wantOK(t)
+	if g.journal.tries != 1 {
+		t.Errorf("%d appends did not wait, want 1", g.journal.tries)
+	}
+}
+
+// TestRefusedBlockingCallback: what is wrong with a blocking callback is told as with any other:
+// a refusal is no verdict, only a 200 is.
+func TestRefusedBlockingCallback(t *testing.T) {
+	g := newServing(t, nil)
+	const blocked = "C2C.CallbackBeforeSendMsg" // its route rejects
+	g.exchange(t, post(target(signedApp, blocked), "{}")).wantRefusal(t, refusedSignMissing)
+	g.exchange(t, post(target(unknownApp, blocked), "{}")).wantRefusal(t, refusedAppUnknown)
+	g.exchange(t, post(target(signedApp, blocked)+"&RequestTime=1&Sign="+sign(vectorToken, "1"), "{}")).wantRefusal(t, refusedRequestTime)
+	if n := sampleCount(t, g, "tidegate_gateway_blocking_answer_seconds"); n != 0 {
+		t.Errorf("%d refusals were timed as answers", n)
 	}
 }

@@ -32,7 +32,8 @@
 //
 // Below the stages, server.go is fasthttp as it may stand on the open internet, conn.go how a
 // connection ends without a request being cut, deadline.go how its deadlines cost nothing,
-// held.go how an answer waits for the journal without a goroutine waiting for it.
+// held.go how an answer waits for the journal without a goroutine waiting for it, refusallog.go
+// how a flood of refusals is few lines of the log.
 //
 // # Refusals
 //

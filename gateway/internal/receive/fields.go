@@ -95,9 +95,10 @@ var unhex = func() (table [256]int8) {
 const traceparentSize = 55
 
 // traceparent returns s if it is a trace context that may be passed on, and nil otherwise:
-// whoever sent a broken one still wants the callback delivered.
+// whoever sent a broken one still wants the callback delivered. Version ff and ids of zeros
+// only are broken too (W3C Trace Context, 3.2.2).
 func traceparent(s []byte) []byte {
-	if len(s) != traceparentSize {
+	if len(s) != traceparentSize || string(s[:2]) == "ff" || allZero(s[3:35]) || allZero(s[36:52]) {
 		return nil
 	}
 	for i, c := range s {
@@ -113,4 +114,13 @@ func traceparent(s []byte) []byte {
 		}
 	}
 	return s
+}
+
+func allZero(digits []byte) bool {
+	for _, c := range digits {
+		if c != '0' {
+			return false
+		}
+	}
+	return true
 }

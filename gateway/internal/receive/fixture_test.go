@@ -71,6 +71,8 @@ type fakeJournal struct {
 	reserves  []bool
 	levels    []journal.Level
 	appendErr error
+	tries     int   // TryAppends
+	tryErr    error // of TryAppend
 	waitErr   error
 	waiting   chan struct{} // receives one value per Wait, if not nil
 	gate      chan struct{} // Wait returns when it is closed, if not nil
@@ -85,6 +87,18 @@ func (j *fakeJournal) Append(reserve bool, fill func([]byte) []byte) (journal.Ti
 	j.payloads = append(j.payloads, fill(nil))
 	j.reserves = append(j.reserves, reserve)
 	return journal.Ticket{LSN: journal.LSN(len(j.payloads))}, nil
+}
+
+// TryAppend is Append, but where appends that may wait would.
+func (j *fakeJournal) TryAppend(reserve bool, fill func([]byte) []byte) (journal.Ticket, error) {
+	j.mu.Lock()
+	j.tries++
+	err := j.tryErr
+	j.mu.Unlock()
+	if err != nil {
+		return journal.Ticket{}, err
+	}
+	return j.Append(reserve, fill)
 }
 
 func (j *fakeJournal) Wait(_ journal.Ticket, level journal.Level) error {

@@ -194,7 +194,7 @@ func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 	if !r.inFlight.enter(d.Reserve) {
 		return outcome(refusedBusy)
 	}
-	ticket, err := r.journal.Append(d.Reserve, q.fill)
+	ticket, err := r.append(d, q)
 	if err != nil {
 		r.inFlight.leave()
 		return outcome(r.notTaken(err))
@@ -207,6 +207,16 @@ func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 	r.inFlight.leave()
 	r.metrics.answered(d, r.since(q.now))
 	return outcome(unconfirmedBy(err))
+}
+
+// append gives the callback to the journal. While the disk stalls it waits for room, but not for
+// a blocking callback whose route does not wait for anything else either: a user of the app is
+// waiting for the answer.
+func (r *Receiver) append(d *decision, q *request) (journal.Ticket, error) {
+	if d.Blocking && d.Ack == journal.Memory {
+		return r.journal.TryAppend(d.Reserve, q.fill)
+	}
+	return r.journal.Append(d.Reserve, q.fill)
 }
 
 // unconfirmedBy is the refusal for an error of Wait. Whatever went wrong, the entry is in the
@@ -234,12 +244,15 @@ func (r *Receiver) notTaken(err error) refusal {
 	case errors.Is(err, journal.ErrClosed):
 		return refusedDraining
 	}
-	r.log.Error("journal refused an entry for an unknown reason", zap.Error(err))
+	if line, leftOut := r.oddLine.check(r.log, r.clockTime(), zap.ErrorLevel, "journal refused an entry for an unknown reason"); line != nil {
+		line.Write(zap.Error(err), zap.Uint64("left_out", leftOut))
+	}
 	return refusedJournalFull
 }
 
 // count notes the outcome, once per answer: in the metrics, in the app's ledger, and where
-// it is a refusal in the list of the last ones, unless its source has filled that already.
+// it is a refusal in the list of the last ones, unless its source has filled that already, and in
+// the log.
 func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
 	r.metrics.outcomes[result].Inc()
 	l := q.account.ledger
@@ -247,8 +260,12 @@ func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
 		l = r.ledgerOf(q)
 	}
 	l.note(result, q.now)
-	if result != outcomeAccepted && result != outcomeDropped && result != outcome(refusedGuessing) {
-		l.refuse(refusal(result), q.now, q.query.appID, addressOf(ctx.RemoteAddr()), q.query.command)
+	switch result {
+	case outcomeAccepted, outcomeDropped:
+	case outcome(refusedGuessing):
+		r.logRefusal(l, refusedGuessing, q.now, q.query.appID, addressOf(ctx.RemoteAddr()), q.query.command)
+	default:
+		r.refuse(l, refusal(result), q.now, q.query.appID, addressOf(ctx.RemoteAddr()), q.query.command)
 	}
 }
 

@@ -27,6 +27,10 @@ func (s *sink) Append(_ bool, fill func([]byte) []byte) (journal.Ticket, error) 
 	return journal.Ticket{}, nil
 }
 
+func (s *sink) TryAppend(reserve bool, fill func([]byte) []byte) (journal.Ticket, error) {
+	return s.Append(reserve, fill)
+}
+
 func (s *sink) Wait(journal.Ticket, journal.Level) error { return nil }
 
 func (s *sink) Notify(journal.Ticket, *journal.Waiter) bool { return false }

@@ -209,7 +209,7 @@ func (c *conn) note(err error) refusal {
 	r.metrics.outcomes[f].Inc()
 	h.ledger.note(outcome(f), h.now)
 	if f != notRefused {
-		h.ledger.refuse(f, h.now, h.app, addressOf(c.RemoteAddr()), h.command)
+		r.refuse(h.ledger, f, h.now, h.app, addressOf(c.RemoteAddr()), h.command)
 	}
 	return f
 }

@@ -58,6 +58,10 @@ func (j *fickle) entry(t journal.Ticket) *fickleEntry {
 	return j.entries[t.LSN-1]
 }
 
+func (j *fickle) TryAppend(reserve bool, fill func([]byte) []byte) (journal.Ticket, error) {
+	return j.Append(reserve, fill)
+}
+
 func (j *fickle) Wait(t journal.Ticket, level journal.Level) error {
 	if level == journal.Memory {
 		return nil

@@ -61,9 +61,11 @@ type ledger struct {
 	refused  atomic.Pointer[refusalRing]
 }
 
-// refusalRing keeps the last refusals of one ledger. It is made at the first one: most
-// apps never have any.
+// refusalRing keeps the last refusals of one ledger, and which of them are lines of the log.
+// It is made at the first one: most apps never have any.
 type refusalRing struct {
+	lines [numRefusals]sampler // by reason, see refusallog.go
+
 	mu   sync.Mutex
 	next int // index of the next to be overwritten
 	list [lastRefusals]refusedCallback
@@ -97,11 +99,7 @@ func (l *ledger) sent() int64 { return max(l.last.Load(), l.away.Load()) }
 // refuse notes a refusal. Under a flood a few are left out of the list, but not of the
 // counters: the list must not become what a flood waits for.
 func (l *ledger) refuse(f refusal, now time.Time, app int64, source netip.Addr, command []byte) {
-	ring := l.refused.Load()
-	if ring == nil {
-		l.refused.CompareAndSwap(nil, new(refusalRing))
-		ring = l.refused.Load()
-	}
+	ring := l.ring()
 	if !ring.mu.TryLock() {
 		return
 	}
@@ -113,6 +111,16 @@ func (l *ledger) refuse(f refusal, now time.Time, app int64, source netip.Addr, 
 	if validCommand(command) {
 		slot.size = uint8(copy(slot.command[:], command))
 	}
+}
+
+// ring returns the ledger's ring, and makes it where there is none.
+func (l *ledger) ring() *refusalRing {
+	ring := l.refused.Load()
+	if ring == nil {
+		l.refused.CompareAndSwap(nil, new(refusalRing))
+		ring = l.refused.Load()
+	}
+	return ring
 }
 
 // refusals returns the last refusals, newest first.

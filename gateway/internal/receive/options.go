@@ -31,6 +31,7 @@ const (
 // what the methods promise.
 type appender interface {
 	Append(reserve bool, fill func(dst []byte) []byte) (journal.Ticket, error)
+	TryAppend(reserve bool, fill func(dst []byte) []byte) (journal.Ticket, error)
 	Wait(t journal.Ticket, level journal.Level) error
 	Notify(t journal.Ticket, w *journal.Waiter) bool
 }

@@ -139,6 +139,9 @@ func TestTraceparent(t *testing.T) {
 		{strings.ToUpper(good), false},
 		{strings.Replace(good, "-", "_", 1), false},
 		{strings.Replace(good, "0af", "0g0", 1), false},
+		{"ff" + good[2:], false},
+		{good[:3] + strings.Repeat("0", 32) + good[35:], false},
+		{good[:36] + strings.Repeat("0", 16) + good[52:], false},
 	} {
 		if got := traceparent([]byte(tt.value)); (got != nil) != tt.want {
 			t.Errorf("%q: %q", tt.value, got)

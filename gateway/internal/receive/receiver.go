@@ -37,6 +37,7 @@ type Receiver struct {
 	server         *fasthttp.Server
 	metrics        *metrics
 	log            *zap.Logger
+	oddLine        sampler // of the log: what the journal's errors should not be
 
 	mu       sync.Mutex
 	listener *listener // of Serve, nil before; guarded by mu
@@ -67,7 +68,7 @@ func New(o Options) (*Receiver, error) {
 	if r.clock != nil {
 		r.started = r.clock()
 	}
-	r.accounts = newAccounts(r.wall)
+	r.accounts = newAccounts(r.clockTime)
 	r.requests.New = r.newRequest
 	r.server = r.newServer(&o)
 	// The hook first: a reload between the two must not be missed.
@@ -95,8 +96,8 @@ func (r *Receiver) now(ctx *fasthttp.RequestCtx) time.Time {
 	return ctx.Time()
 }
 
-// wall returns the time now, for what is not about a request.
-func (r *Receiver) wall() time.Time {
+// clockTime is the time where there is no request.
+func (r *Receiver) clockTime() time.Time {
 	if r.clock != nil {
 		return r.clock()
 	}
@@ -112,7 +113,7 @@ func (r *Receiver) Sent(id int64, within time.Duration) bool {
 		return false
 	}
 	at := acc.ledger.sent()
-	return at != 0 && r.wall().Sub(time.UnixMilli(at)) < within
+	return at != 0 && r.clockTime().Sub(time.UnixMilli(at)) < within
 }
 
 func (r *Receiver) since(t time.Time) time.Duration {
@@ -127,7 +128,12 @@ func (r *Receiver) since(t time.Time) time.Duration {
 func (r *Receiver) Serve(ln net.Listener) error {
 	l := newListener(ln, r)
 	go l.conns.keep(l.closed) // ends after the last connection; Shutdown waits for it
-	defer func() { _ = l.Close() }()
+	var teller sync.WaitGroup
+	teller.Go(func() { r.tellLeftOut(l.closed) })
+	defer func() {
+		_ = l.Close()
+		teller.Wait()
+	}()
 	r.mu.Lock()
 	r.listener = l
 	r.mu.Unlock()
@@ -152,6 +158,7 @@ func (r *Receiver) Leave() { r.leaving.Store(true) }
 func (r *Receiver) Shutdown(ctx context.Context) error {
 	r.Leave()
 	r.draining.Store(true)
+	defer r.logLeftOut(true)
 	r.mu.Lock()
 	l := r.listener
 	r.mu.Unlock()

@@ -71,7 +71,7 @@ func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	r.metrics.outcomes[f].Inc()
 	nobody := &r.accounts.nobody
 	nobody.outcomes[f].Add(1)
-	nobody.refuse(f, r.now(ctx), 0, addressOf(ctx.RemoteAddr()), nil)
+	r.refuse(nobody, f, r.now(ctx), 0, addressOf(ctx.RemoteAddr()), nil)
 	answerRefusal(ctx, f, 0)
 }
 
@@ -106,6 +106,8 @@ type listener struct {
 	refusal  []byte // what a connection too many is told
 	conns    *connections
 
+	acceptLine sampler // of the log
+
 	closeOnce sync.Once
 	closed    chan struct{}
 }
@@ -133,7 +135,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		case !passing(err):
 			return nil, err
 		default:
-			l.receiver.log.Warn("connection cannot be accepted, trying again", zap.Error(err), zap.Duration("pause", pause))
+			l.warn(err, pause)
 			if !l.wait(pause) {
 				return nil, net.ErrClosed
 			}
@@ -148,9 +150,20 @@ func (l *listener) refuse(c net.Conn) {
 	r := l.receiver
 	r.metrics.outcomes[refusedConnections].Inc()
 	r.accounts.nobody.outcomes[refusedConnections].Add(1)
+	r.logRefusal(&r.accounts.nobody, refusedConnections, r.clockTime(), 0, addressOf(c.RemoteAddr()), nil)
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	_, _ = c.Write(l.refusal)
 	_ = c.Close()
+}
+
+// warn says that a connection could not be accepted. Clients can bring that about as often as
+// they like, so that not each is a line.
+func (l *listener) warn(err error, pause time.Duration) {
+	r := l.receiver
+	line, leftOut := l.acceptLine.check(r.log, r.clockTime(), zap.WarnLevel, "connection cannot be accepted, trying again")
+	if line != nil {
+		line.Write(zap.Error(err), zap.Duration("pause", pause), zap.Uint64("left_out", leftOut))
+	}
 }
 
 // wait pauses, and returns false when the listener was closed meanwhile.
