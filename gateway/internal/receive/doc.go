@@ -21,6 +21,7 @@
 // The stages of one callback, each in the file of its name:
 //
 //	handler.go       the order of the stages, and the answer
+//	source.go        where the request comes from, and whether it may
 //	parse.go         request line and query -> schema.Callback, views only (fields.go: what may stand in them)
 //	authenticate.go  Sign and RequestTime against the app's tokens
 //	routes.go        command and app -> topic, ack level, static answer, or drop
@@ -63,6 +64,7 @@
 //	24  503  connections        not taken: too many connections
 //	25  503  not_confirmed      not confirmed: appended, but the ack level was not reached in time
 //	26  503  parked             not confirmed: the topic refuses; the callback is kept and comes later
+//	27  403  source             the source is in none of the networks of --allow-sources
 //
 // Who owns what: fasthttp owns the RequestCtx and with it every view until the handler
 // returns, and the handler returns only after the journal has copied; a pooled

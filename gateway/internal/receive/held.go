@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -58,6 +59,7 @@ type held struct {
 	ledger   *ledger
 	now      time.Time // of the request
 	app      int64
+	source   netip.Addr
 	command  []byte // a copy
 	text     []byte // the answer as fasthttp wrote it: a copy
 
@@ -107,10 +109,10 @@ func (c *conn) begin() {
 
 // hold has what is written next wait for t. Called by the handler, after begin, so that it does
 // not block.
-func (c *conn) hold(t journal.Ticket, q *request) {
+func (c *conn) hold(t journal.Ticket, q *request, source netip.Addr) {
 	h := &c.held
 	h.turn.Lock()
-	h.ticket, h.decision, h.ledger, h.now, h.app = t, q.decision, q.account.ledger, q.now, q.query.appID
+	h.ticket, h.decision, h.ledger, h.now, h.app, h.source = t, q.decision, q.account.ledger, q.now, q.query.appID, source
 	h.command = append(h.command[:0], q.query.command...)
 	h.due = true
 }
@@ -209,7 +211,7 @@ func (c *conn) note(err error) refusal {
 	r.metrics.outcomes[f].Inc()
 	h.ledger.note(outcome(f), h.now)
 	if f != notRefused {
-		h.ledger.refuse(f, h.now, h.app, addressOf(c.RemoteAddr()), h.command)
+		h.ledger.refuse(f, h.now, h.app, h.source, h.command)
 	}
 	return f
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/tidegate/tidegate/gateway/internal/edge"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/internal/reload"
@@ -43,6 +44,9 @@ type Options struct {
 	Path          string // the only path at which callbacks are taken; empty: any
 	GatewayName   string // ce_gateway
 	AcceptUnknown bool   // apps that are not in the apps file are let in, with its defaults
+
+	TrustedProxies edge.Networks               // whose X-Forwarded-For is believed; the zero value: nobody's
+	AllowedSources *reload.File[edge.Networks] // who may send requests at all; nil: everybody
 
 	RequestTimeWindow time.Duration // how far RequestTime may be from the time here, both ways
 

@@ -41,6 +41,7 @@ const (
 	refusedConnections
 	unconfirmed
 	unconfirmedParked
+	refusedSource
 	numRefusals
 )
 
@@ -101,6 +102,7 @@ var refusals = buildRefusals([numRefusals]row{
 	refusedConnections:      {status: 503, reason: "connections", text: "not taken: too many connections", retryAfter: retrySoon, close: true},
 	unconfirmed:             {status: 503, reason: "not_confirmed", text: "not confirmed: may still be delivered", result: resultUnconfirmed, retryAfter: retryLater},
 	unconfirmedParked:       {status: 503, reason: "parked", text: "not confirmed: kept for later delivery", result: resultUnconfirmed, retryAfter: retryLater},
+	refusedSource:           {status: 403, reason: "source", text: "this source may not send here", close: true},
 })
 
 // buildRefusals completes the rows with what follows from them.

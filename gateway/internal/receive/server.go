@@ -71,7 +71,7 @@ func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	r.metrics.outcomes[f].Inc()
 	nobody := &r.accounts.nobody
 	nobody.outcomes[f].Add(1)
-	nobody.refuse(f, r.now(ctx), 0, addressOf(ctx.RemoteAddr()), nil)
+	nobody.refuse(f, r.now(ctx), 0, r.sources.of(ctx), nil)
 	answerRefusal(ctx, f, 0)
 }
 

@@ -1,0 +1,6 @@
+package edge
+
+import "errors"
+
+// errNetwork is a text that is no network. The operator writes it anew.
+var errNetwork = errors.New("want a network such as 203.0.113.0/24 or 2001:db8::/32, or one address")
