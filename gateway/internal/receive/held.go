@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/tidegate/tidegate/gateway/internal/edge"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 )
 
@@ -70,8 +71,8 @@ type held struct {
 
 // prepare makes the connection ready to hold answers, where it can.
 func (c *conn) prepare(r *Receiver) {
-	tcp, ok := c.Conn.(*net.TCPConn)
-	if !ok {
+	tcp := kernelConn(c.Conn)
+	if tcp == nil {
 		return
 	}
 	raw, err := tcp.SyscallConn()
@@ -87,6 +88,18 @@ func (c *conn) prepare(r *Receiver) {
 		}
 		return true // whatever is left is for a goroutine that may wait
 	}
+}
+
+// kernelConn returns the TCP connection to which answers can be written as they are: not under
+// TLS, but behind a PROXY header.
+func kernelConn(c net.Conn) *net.TCPConn {
+	switch c := c.(type) {
+	case *net.TCPConn:
+		return c
+	case *edge.Conn:
+		return c.TCP()
+	}
+	return nil
 }
 
 // holder returns the connection that can hold the answer to ctx, or nil.
