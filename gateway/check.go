@@ -21,7 +21,7 @@ const checkTimeout = 15 * time.Second
 // regret later.
 type checkCommand struct {
 	settings `embed:""`
-	Offline  bool `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no journal, no token files. For CI."`
+	Offline  bool `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no journal, no token files, no certificates. For CI."`
 }
 
 // Run prints one line per finding: ok, note, warning or error. It changes nothing, and may
@@ -32,9 +32,11 @@ func (c *checkCommand) Run(con *process.Console) error {
 		f.Fail("%v", err)
 	}
 	c.checkSettings(f)
+	checkEdge(f, &c.Edge)
 	c.checkApps(f)
 	routes := c.checkRoutes(f)
 	if !c.Offline {
+		checkEdgeFiles(f, &c.Edge)
 		checkJournal(f, &c.settings)
 		ctx, cancel := context.WithTimeout(con.Context, checkTimeout)
 		defer cancel()

@@ -67,9 +67,14 @@ func (n Networks) Contains(addr netip.Addr) bool {
 // Len returns the number of networks that the set was made of.
 func (n Networks) Len() int { return n.count }
 
-// UnmarshalText reads networks with commas between, as flags have them.
+// UnmarshalText reads networks with commas between, as flags have them; no text is the empty
+// set.
 func (n *Networks) UnmarshalText(text []byte) error {
 	var list []netip.Prefix
+	if len(text) == 0 {
+		*n = Networks{}
+		return nil
+	}
 	for part := range strings.SplitSeq(string(text), ",") {
 		network, err := parseNetwork(strings.TrimSpace(part))
 		if err != nil {

@@ -30,6 +30,9 @@ func TestNetworks(t *testing.T) {
 	if n.Contains(netip.Addr{}) || (Networks{}).Contains(netip.MustParseAddr("::1")) {
 		t.Error("the zero address, or the zero set, contains")
 	}
+	if err := new(Networks).UnmarshalText(nil); err != nil {
+		t.Errorf("an empty flag: %v", err)
+	}
 	var all Networks
 	if err := all.UnmarshalText([]byte("0.0.0.0/0,::/0")); err != nil || !all.Contains(netip.MustParseAddr("255.255.255.255")) || all.Contains(netip.Addr{}) {
 		t.Errorf("everything: %v", err)
@@ -66,7 +69,7 @@ func TestNetworksLaw(t *testing.T) {
 
 func TestNetworksThatAreNone(t *testing.T) {
 	for text, want := range map[string]string{
-		"": "want a network", "10.0.0.0/33": "want a network", "here": "want a network", "fe80::1%eth0": "want a network", "10.0.0.0/8,": "want a network",
+		" ": "want a network", "10.0.0.0/33": "want a network", "here": "want a network", "fe80::1%eth0": "want a network", "10.0.0.0/8,": "want a network",
 		"203.0.113.7/24": "write 203.0.113.0/24", "::ffff:10.0.0.0/104": "write it as IPv4", "10.0.0.0/8;11.0.0.0/8": "want a network",
 	} {
 		var n Networks
