@@ -140,7 +140,7 @@ func TestSpoofedProxyHeader(t *testing.T) {
 	for _, version := range []byte{1, 2} {
 		spoofed := header(t, version, "203.0.113.7")
 		if err := roundTrip(e.dial(t), spoofed); err != nil {
-			t.Errorf("version %d: %v", version, err)
+			t.Fatalf("version %d: %v", version, err)
 		}
 		if got := e.lastSource(); got != "127.0.0.1" {
 			t.Errorf("version %d: from %s", version, got)

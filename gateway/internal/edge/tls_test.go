@@ -317,7 +317,7 @@ func TestClientCA(t *testing.T) {
 		failed := e.failures(t, "tls")
 		state, err := e.handshake(t, with(a))
 		if (err == nil) != ok {
-			t.Errorf("%s: %v", name, err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		if !ok {
 			e.wantFailure(t, "tls", failed)
