@@ -175,6 +175,35 @@ func TestShutdownOverTLS(t *testing.T) {
 	}
 }
 
+// TestDeafClientOverTLS: one that takes no answers is given up in time, and holds up neither
+// others nor the stop.
+func TestDeafClientOverTLS(t *testing.T) {
+	file, config := certificate(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGate(t, func(o *Options) {
+		unlimited(t)(o)
+		o.WriteTimeout = time.Second
+	}).serveOn(t, edge.NewListener(narrow{ln}, edge.Options{Certificate: file, HandshakeTimeout: time.Minute}))
+	deaf, other := g.dial(t).secure(config), g.dial(t).secure(config)
+	many := strings.Repeat(post(target(unsignedApp, alarm), "{}"), 100)
+	for sent := 0; ; sent++ {
+		if _, err := io.WriteString(deaf.conn, many); err != nil {
+			if timeout, ok := err.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // of the connection itself
+				t.Fatal("the gateway waits for a client that does not read")
+			}
+			break
+		}
+		if sent == 100_000 {
+			t.Fatal("the gateway takes everything of a client that does not read")
+		}
+	}
+	other.send(post(target(unsignedApp, alarm), "{}"))
+	other.read("POST").wantOK(t)
+}
+
 // TestBehindProxyHeader: the address that the front end names is the source, answers are held
 // as over any plain connection, and what comes with the header is a request like any other.
 func TestBehindProxyHeader(t *testing.T) {
