@@ -53,7 +53,7 @@ check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin)
 	$(GO) test ./.ci/mutants
 	.ci/vulnerabilities
 
-compare: build ## the gateway at each ack level beside handlers that only answer, Kafka away, there and returning, and a table of the goals, into benchmarks/results; 11 minutes
+compare: build ## the gateway at each ack level beside handlers that only answer, Kafka away, there and returning, and a table of the goals, into benchmarks/results; 13 minutes
 	.ci/compare $(COMPARE)
 
 bench: build ## figures of this machine into benchmarks/results: compare, the parts over their baselines, memory, the packages; 20 minutes

@@ -21,7 +21,7 @@ const checkTimeout = 15 * time.Second
 // regret later.
 type checkCommand struct {
 	settings    `embed:""`
-	Offline     bool       `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no journal, no token files. For CI."`
+	Offline     bool       `name:"offline" env:"-" help:"Check settings and files only: no Kafka, no journal, no token files, no certificates. For CI."`
 	RemoveToken tokenPlace `name:"remove-token" env:"-" placeholder:"ID POSITION" help:"Ask the live gateway at --admin-listen whether this app's token, by its position at /apps, is still in use, and check nothing else. Exit status 1: it is, or nobody can tell yet."`
 }
 
@@ -50,9 +50,11 @@ func (c *checkCommand) checkAll(ctx context.Context, f *process.Findings) {
 		f.Fail("%v", err)
 	}
 	c.checkSettings(f)
+	checkEdge(f, &c.Edge)
 	c.checkApps(f)
 	routes := c.checkRoutes(f)
 	if !c.Offline {
+		checkEdgeFiles(f, &c.Edge)
 		checkJournal(f, &c.settings)
 		c.checkKafka(ctx, f, routes)
 	}

@@ -45,6 +45,8 @@ type settings struct {
 	Path        string `name:"path" placeholder:"PATH" help:"The only URL path at which callbacks are taken, such as /im; empty: any path."`
 	AdminListen string `name:"admin-listen" placeholder:"HOST:PORT" default:"127.0.0.1:9180" help:"Address of /livez, /readyz, /metrics and /apps. It has no authentication: not for the internet."`
 
+	Edge edgeFlags `embed:"" group:"Edge"`
+
 	Apps        string `name:"apps" required:"" placeholder:"FILE" help:"YAML file with the apps that are ours. Read again when it, or a token file that it names, changes, and on SIGHUP."`
 	Routes      string `name:"routes" placeholder:"FILE" help:"YAML file that says which commands go to which topic. Read again as --apps is. Without it the quota alarm is kept and everything else is answered OK, counted and dropped."`
 	UnknownApps string `name:"unknown-apps" enum:"refuse,accept" placeholder:"WHAT" default:"refuse" help:"What to do with callbacks of apps that --apps does not list: refuse or accept."`
@@ -105,6 +107,7 @@ func (s *settings) wrong(needBrokers bool) []error {
 	refuse(!process.IsAddress(s.AdminListen), "--admin-listen: want HOST:PORT or :PORT, have %q", s.AdminListen)
 	refuse(s.Path != "" && !isPath(s.Path), "--path: want a path such as /im, without ? & ! $ # %% and blanks, have %q", s.Path)
 	refuse(!isName(s.GatewayName), "--gateway-name: want 1 to %d bytes of printable text, have %q", maxGatewayName, s.GatewayName)
+	errs = append(errs, s.Edge.wrong()...)
 	refuse(s.JournalDir == "", "--journal-dir: is empty; name a directory")
 	least := size(journal.MinBytes(s.maxPayload()))
 	refuse(s.JournalMaxBytes != 0 && s.JournalMaxBytes < least, "--journal-max-bytes: want 0 or at least %v, have %v", least, s.JournalMaxBytes)

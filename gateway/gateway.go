@@ -41,6 +41,7 @@ type gateway struct {
 	delivery *delivery // journals, Kafka, forwarder
 	absorber *absorber // the journal, for the receiver
 	receiver *receive.Receiver
+	edge     edgeFiles
 
 	listener  net.Listener // of callbacks
 	accepting atomic.Bool  // from binding until serve ends
@@ -64,7 +65,7 @@ func openWith(p *process.Process, set *settings, with seams, log *zap.Logger) (*
 	g := &gateway{set: set, seams: with, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
 	log.Info("gateway starting", zap.String("version", process.Version()), zap.String("gateway_name", set.GatewayName),
 		zap.String("apps", process.Absolute(set.Apps)), zap.String("routes", pathOrNone(set.Routes)), zap.String("journal_dir", process.Absolute(set.JournalDir)))
-	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openDelivery, g.openControl, g.openReceiver} {
+	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openEdgeFiles, g.openDelivery, g.openControl, g.openReceiver} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -148,16 +149,16 @@ func (g *gateway) openReceiver() (err error) {
 	g.receiver, err = receive.New(receive.Options{
 		Journal: g.absorber, Apps: g.apps, Routes: g.routes,
 		Path: g.set.Path, GatewayName: g.set.GatewayName, AcceptUnknown: g.set.UnknownApps == "accept",
-		AuthFailuresPerSecond: g.set.authFailures(),
-		RequestTimeWindow:     g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.set.MaxConnections,
+		AuthFailuresPerSecond: g.set.authFailures(), TrustedProxies: g.set.Edge.TrustedProxies, AllowedSources: g.edge.sources,
+		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.set.MaxConnections,
 		TopicFull: g.delivery.forwarder.TopicRefused, Log: g.log, Metrics: g.reg,
 	})
 	if err != nil {
 		return err
 	}
 	g.apps.SetGuard(apps.Guard(func(id int64) bool { return g.receiver.Sent(id, apps.Recently) }))
-	if g.listener, err = net.Listen("tcp", g.set.Listen); err != nil {
-		return fmt.Errorf("--listen: %w", err)
+	if g.listener, err = g.listen(); err != nil {
+		return err
 	}
 	g.admin.Handle("GET /apps", g.receiver.AppsPage())
 	g.accepting.Store(true) // from here on the system takes connections, serve is about to
@@ -209,6 +210,7 @@ func (g *gateway) logStart() {
 	g.log.Info("gateway ready", zap.String("listen", g.listener.Addr().String()), zap.String("path", g.set.Path),
 		zap.String("admin", g.admin.Addr()), zap.Int("apps", g.apps.Get().Len()), zap.Stringer("ack", g.set.Ack),
 		zap.Strings("topics", g.routes.Get().Topics()), zap.String("unknown_apps", g.set.UnknownApps))
+	g.logEdge()
 	unsigned := func(s *apps.Snapshot) {
 		if s.Unsigned() > 0 {
 			g.log.Warn("apps without a token: anyone who knows the URL can send callbacks in their name",

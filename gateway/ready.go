@@ -38,6 +38,7 @@ func (g *gateway) addChecks() {
 	g.ready.Add("topics", false, g.topicsCheck)
 	addFileCheck(g.ready, g.apps.Status)
 	addFileCheck(g.ready, g.routes.Status)
+	g.addEdgeChecks()
 	g.ready.Add("apps", false, func() (bool, string) {
 		s := g.apps.Get()
 		return true, fmt.Sprintf("%d listed, %d of them unsigned", s.Len(), s.Unsigned())

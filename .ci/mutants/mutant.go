@@ -13,6 +13,7 @@ const (
 	journalPkg  = "gateway/internal/journal"
 	forwardPkg  = "gateway/internal/forward"
 	receivePkg  = "gateway/internal/receive"
+	edgePkg     = "gateway/internal/edge"
 	producePkg  = "internal/produce"
 	connPkg     = "internal/kafkaconn"
 	reloadPkg   = "internal/reload"

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -18,13 +19,23 @@ type connection struct {
 	due     time.Time // when the request was due: closed loop, when it was sent
 	freed   time.Time // open loop: when the last answer came
 	unsent  []byte    // rest of a request that the socket did not take at once
+	waits   bool      // for room to send it
+	secure  *secure   // nil: plain
 	answer  []byte    // bytes of an answer that is not yet whole
 }
 
-func (d *driver) connect(address string, request []byte) error {
+// connect opens a connection, over TLS where there is a config, which is negotiated here.
+func (d *driver) connect(address string, request []byte, config *tls.Config) error {
 	raw, err := net.Dial("tcp", address)
 	if err != nil {
 		return fmt.Errorf("driver: connect: %w", err)
+	}
+	c := &connection{request: request}
+	if config != nil {
+		if c.secure, err = negotiate(raw, config); err != nil {
+			raw.Close()
+			return err
+		}
 	}
 	// The descriptor is taken out of Go's own poller: dup, then close the original.
 	file, err := raw.(*net.TCPConn).File()
@@ -37,7 +48,11 @@ func (d *driver) connect(address string, request []byte) error {
 	if err != nil {
 		return fmt.Errorf("driver: dup: %w", err)
 	}
-	d.conns[int32(fd)] = &connection{fd: fd, request: request}
+	c.fd = fd
+	d.conns[int32(fd)] = c
+	if c.secure != nil {
+		c.secure.fd = fd
+	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return fmt.Errorf("driver: non-blocking: %w", err)
 	}
@@ -64,7 +79,7 @@ func (d *driver) handle(c *connection, events uint32) error {
 	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) == 0 {
 		return nil
 	}
-	n, err := unix.Read(c.fd, d.buffer)
+	n, err := c.read(d.buffer)
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		return nil
@@ -102,7 +117,21 @@ func (d *driver) handle(c *connection, events uint32) error {
 // send sends the request of c, which was due at due.
 func (d *driver) send(c *connection, due time.Time) error {
 	c.due, c.unsent = due, c.request
+	if c.secure != nil {
+		var err error
+		if c.unsent, err = c.secure.seal(c.request); err != nil {
+			return err
+		}
+	}
 	return d.flush(c)
+}
+
+// read reads what has come, EAGAIN where nothing has.
+func (c *connection) read(p []byte) (int, error) {
+	if c.secure != nil {
+		return c.secure.read(p)
+	}
+	return unix.Read(c.fd, p)
 }
 
 // flush writes what is left of the request, and waits for room where there is none.
@@ -111,9 +140,9 @@ func (d *driver) flush(c *connection) error {
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		return fmt.Errorf("driver: write: %w", err)
 	}
-	waited := len(c.unsent) < len(c.request)
 	c.unsent = c.unsent[max(n, 0):]
-	if len(c.unsent) > 0 {
+	waited := c.waits
+	if c.waits = len(c.unsent) > 0; c.waits {
 		return d.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN|unix.EPOLLOUT)
 	}
 	if waited {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"runtime"
@@ -14,12 +15,13 @@ import (
 
 // load is one run against one server, closed loop or open.
 type load struct {
-	address  string   // host:port on loopback
-	requests [][]byte // connection i sends requests[i % len]
-	conns    int      // keep-alive connections
-	rate     float64  // arrivals a second on schedule; 0: closed loop
-	stages   []stage  // in order; the last is counted
-	pid      int      // the server's process, whose CPU and memory are read
+	address  string      // host:port on loopback
+	requests [][]byte    // connection i sends requests[i % len]
+	conns    int         // keep-alive connections
+	rate     float64     // arrivals a second on schedule; 0: closed loop
+	stages   []stage     // in order; the last is counted
+	tls      *tls.Config // nil: plain
+	pid      int         // the server's process, whose CPU and memory are read
 }
 
 // stage is a part of a run. begin, where given, runs beside the loop from the stage's
@@ -107,7 +109,7 @@ func newDriver(l load) (*driver, error) {
 		return nil, fmt.Errorf("driver: epoll: %w", err)
 	}
 	for i := range l.conns {
-		if err := d.connect(l.address, l.requests[i%len(l.requests)]); err != nil {
+		if err := d.connect(l.address, l.requests[i%len(l.requests)], l.tls); err != nil {
 			d.close()
 			return nil, err
 		}

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
@@ -62,6 +65,39 @@ func TestDriverAgainstAServer(t *testing.T) {
 	status.Store(http.StatusInternalServerError)
 	if _, err := l.run(); err == nil || !strings.Contains(err.Error(), "500") {
 		t.Fatalf("a failing server gave %v", err)
+	}
+}
+
+// Over TLS it is the same, also where a request does not go in one piece.
+func TestDriverOverTLS(t *testing.T) {
+	p, err := newPair(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := tls.LoadX509KeyPair(p.cert, p.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bodies, short atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bodies.Add(1)
+		if n, err := io.Copy(io.Discard, r.Body); err != nil || n != 1<<20 {
+			short.Add(1)
+		}
+		_, _ = w.Write([]byte(envelope))
+	}))
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
+	server.StartTLS()
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	seen, err := load{
+		address: address, requests: requests(address, 1<<20, time.Now())[:3], pid: os.Getpid(), conns: 8, tls: p.client(true), stages: []stage{{length: 500 * time.Millisecond}},
+	}.run()
+	if err != nil || seen.accepted == 0 || short.Load() > 8 || bodies.Load() < seen.accepted {
+		t.Errorf("counted %d of %d, %d of them cut, error %v", seen.accepted, bodies.Load(), short.Load(), err)
+	}
+	if p.client(false) != nil {
+		t.Error("a plain connection has a config")
 	}
 }
 

@@ -2,10 +2,14 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // figuresOf are the charts of a run by the name of their file, without its end.
 func figuresOf(scenario string, cells []cell, servers []string, turns []turn) map[string]chart {
+	cells = slices.DeleteFunc(slices.Clone(cells), func(c cell) bool { return c.TLS }) // there not all servers run
 	closed, open := split(cells)
 	note := "median of the rounds, lines from least to most; Kafka " + scenario
 	all := map[string]chart{

@@ -30,6 +30,7 @@ type runCommand struct {
 	Outage          time.Duration `default:"3s" help:"How long Kafka is away before it returns (default ${default})."`
 	Servers         []string      `default:"bare,park,memory,disk,broker" enum:"bare,park,memory,disk,broker" help:"What takes turns, in this order; bare is a baseline and always runs, broker waits for Kafka and is left out while that is away (default ${default})."`
 	Connections     []int         `default:"64,256,1024" help:"Keep-alive connections of the closed loops; each number is a series of its own (default ${default})."`
+	TLS             []int         `name:"tls" default:"64,256" help:"Keep-alive connections of the closed loops over TLS, in which bare and disk take turns; each number is a series of its own (default ${default})."`
 	Rate            []int         `default:"10000,20000" help:"Arrivals a second of the open loops; each is a series of its own. While Kafka returns only the first, unless --cross (default ${default})."`
 	OpenConnections int           `default:"256" help:"Keep-alive connections of the open loops (default ${default})."`
 	Body            []int         `default:"120,1024,16384" help:"Bodies in bytes; 120 is the quota alarm (default ${default})."`
@@ -77,8 +78,12 @@ func (r runCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("fdatasync of 4 KiB: %s (median); %d turns counted for %s each\n", fdatasync, r.Rounds*len(r.cells())*len(r.names()), counted)
-	m := measurement{runCommand: r, counted: counted, fdatasync: fdatasync, work: work, starter: starter{bin: r.Bin, wait: fdatasync}}
+	fmt.Printf("fdatasync of 4 KiB: %s (median); %d turns counted for %s each\n", fdatasync, r.Rounds*r.turns(), counted)
+	pair, err := newPair(work)
+	if err != nil {
+		return err
+	}
+	m := measurement{runCommand: r, counted: counted, fdatasync: fdatasync, work: work, starter: starter{bin: r.Bin, wait: fdatasync, pair: pair}}
 	turns, err := m.rounds(ctx)
 	if err != nil {
 		return err

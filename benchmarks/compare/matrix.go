@@ -14,6 +14,8 @@ type cell struct {
 	Connections int `json:"connections"`
 	Rate        int `json:"rate"` // arrivals a second of an open loop; 0: closed loop
 	Body        int `json:"body_bytes"`
+
+	TLS bool `json:"tls,omitempty"` // everything is over TLS, the baseline too
 }
 
 // cells is the matrix. Only the first body size meets every number of connections and every
@@ -40,6 +42,11 @@ func (r runCommand) cells() []cell {
 			}
 		}
 	}
+	if r.Scenario != kafkaReturning {
+		for _, n := range r.TLS {
+			add(cell{Connections: n, Body: r.Body[0], TLS: true})
+		}
+	}
 	for _, rate := range rates {
 		for i, body := range r.Body {
 			if i == 0 || r.Cross {
@@ -55,7 +62,18 @@ func (c cell) String() string {
 	if c.Rate > 0 {
 		return fmt.Sprintf("%d/s, %s", c.Rate, bytesText(c.Body))
 	}
+	if c.TLS {
+		return fmt.Sprintf("%d connections, %s, TLS", c.Connections, bytesText(c.Body))
+	}
 	return fmt.Sprintf("%d connections, %s", c.Connections, bytesText(c.Body))
+}
+
+// serverText is how a server is called in c.
+func (c cell) serverText(name string) string {
+	if c.TLS {
+		return name + " tls"
+	}
+	return name
 }
 
 // bytesText is a size as people write it.
@@ -77,6 +95,24 @@ func (r runCommand) names() []string {
 	return names
 }
 
+// serversIn are the servers that have a turn in c: over TLS only the baseline and the default
+// ack level, as what TLS costs is the same at each.
+func (r runCommand) serversIn(c cell) []string {
+	names := r.names()
+	if c.TLS {
+		names = slices.DeleteFunc(names, func(name string) bool { return name != bareServer && name != diskServer })
+	}
+	return names
+}
+
+// turns is how many turns there are in a round.
+func (r runCommand) turns() (n int) {
+	for _, c := range r.cells() {
+		n += len(r.serversIn(c))
+	}
+	return n
+}
+
 // Bounds of a turn.
 const (
 	betweenTurns = 400 * time.Millisecond // starting, connecting, ending, the disk's rest
@@ -85,7 +121,7 @@ const (
 
 // counted is how long a turn is counted: --duration, or what --within leaves for each.
 func (r runCommand) counted() (time.Duration, error) {
-	turns := r.Rounds * len(r.cells()) * len(r.names())
+	turns := r.Rounds * r.turns()
 	if turns == 0 {
 		return 0, errors.New("compare: nothing to measure")
 	}
@@ -109,8 +145,8 @@ func (r runCommand) check() error {
 		return errors.New("compare: --rounds, --open-connections and --outage must be positive, --warmup and --duration not negative")
 	case len(r.Body) == 0 || slices.Min(r.Body) < 120:
 		return errors.New("compare: --body is at least 120 bytes: that is the alarm")
-	case len(r.Connections) > 0 && slices.Min(r.Connections) < 1, len(r.Rate) > 0 && slices.Min(r.Rate) < 1:
-		return errors.New("compare: --connections and --rate must be positive")
+	case len(r.Connections) > 0 && slices.Min(r.Connections) < 1, len(r.Rate) > 0 && slices.Min(r.Rate) < 1, len(r.TLS) > 0 && slices.Min(r.TLS) < 1:
+		return errors.New("compare: --connections, --rate and --tls must be positive")
 	case r.Scenario == kafkaAway && r.Brokers != "":
 		return errors.New("compare: --scenario away takes no --brokers")
 	case r.Scenario == kafkaReturning && r.Brokers != "":

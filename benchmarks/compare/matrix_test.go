@@ -17,7 +17,7 @@ func full(scenario string) runCommand {
 }
 
 func TestMatrix(t *testing.T) {
-	want := []cell{{64, 0, 120}, {256, 0, 120}, {1024, 0, 120}, {256, 0, 1024}, {256, 0, 16384}, {256, 5000, 120}, {256, 20000, 120}}
+	want := []cell{{Connections: 64, Rate: 0, Body: 120}, {Connections: 256, Rate: 0, Body: 120}, {Connections: 1024, Rate: 0, Body: 120}, {Connections: 256, Rate: 0, Body: 1024}, {Connections: 256, Rate: 0, Body: 16384}, {Connections: 256, Rate: 5000, Body: 120}, {Connections: 256, Rate: 20000, Body: 120}}
 	if got := full(kafkaThere).cells(); !slices.Equal(got, want) {
 		t.Errorf("cells %v", got)
 	}
@@ -39,6 +39,29 @@ func TestMatrix(t *testing.T) {
 	}
 	if got := full(kafkaThere).names(); len(got) != 5 || got[4] != "broker" {
 		t.Errorf("there has servers %v", got)
+	}
+}
+
+// Over TLS bare and disk have turns in closed loops of their own, beside the others.
+func TestMatrixOverTLS(t *testing.T) {
+	r := full(kafkaThere)
+	r.TLS = []int{64, 256}
+	over := cell{Connections: 64, Body: 120, TLS: true}
+	cells := r.cells()
+	if len(cells) != len(full(kafkaThere).cells())+2 || !slices.Contains(cells, over) {
+		t.Errorf("cells %v", cells)
+	}
+	if got := r.serversIn(over); !slices.Equal(got, []string{"bare", "disk"}) {
+		t.Errorf("over TLS there are %v", got)
+	}
+	if got := r.turns() - full(kafkaThere).turns(); got != 4 {
+		t.Errorf("%d turns over TLS in a round", got)
+	}
+	if got := over.serverText("disk"); got != "disk tls" {
+		t.Errorf("it is called %q", got)
+	}
+	if r.Scenario = kafkaReturning; slices.Contains(r.cells(), over) {
+		t.Error("there is a closed loop while Kafka returns")
 	}
 }
 

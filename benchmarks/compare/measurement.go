@@ -24,7 +24,7 @@ func (m measurement) rounds(ctx context.Context) ([]turn, error) {
 	var turns []turn
 	for round := range m.Rounds {
 		for _, c := range m.cells() {
-			for _, name := range m.names() {
+			for _, name := range m.serversIn(c) {
 				if ctx.Err() != nil {
 					return nil, fmt.Errorf("compare: interrupted after %d turns", len(turns))
 				}
@@ -59,7 +59,7 @@ func (m measurement) turn(ctx context.Context, t turn) (_ turn, err error) {
 		defer func() { err = errors.Join(err, kafka.child.Kill()) }()
 		brokers = kafka.address
 	}
-	srv, err := m.starter.start(ctx, t.Server, dir, brokers)
+	srv, err := m.starter.start(ctx, t.Server, dir, brokers, t.TLS)
 	if err != nil {
 		return t, err
 	}
@@ -100,7 +100,7 @@ func (m measurement) drive(ctx context.Context, t turn, srv *server, kafka *brok
 	}})
 	seen, err := load{
 		address: srv.address, requests: requests(srv.address, t.Body, time.Now()), conns: t.Connections, rate: float64(t.Rate),
-		stages: stages, pid: srv.child.PID(),
+		stages: stages, pid: srv.child.PID(), tls: m.starter.pair.client(t.TLS),
 	}.run()
 	if err != nil {
 		return t, err

@@ -22,7 +22,7 @@ type parkCommand struct {
 func (p parkCommand) Run() error {
 	c := newCommitter()
 	go c.run(p.Wait) // as long as the process lives
-	return serve(p.Listen, c.park)
+	return serve(p.Listen, nil, c.park)
 }
 
 // committer lets whoever comes wait for the batch that is open at that moment.

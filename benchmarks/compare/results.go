@@ -88,7 +88,7 @@ func (r runCommand) tables(turns []turn) string {
 func (r runCommand) entries(cells []cell, turns []turn) []entry {
 	var all []entry
 	for _, c := range cells {
-		for _, name := range r.names() {
+		for _, name := range r.serversIn(c) {
 			all = append(all, entryOf(turns, c, name))
 		}
 	}

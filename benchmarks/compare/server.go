@@ -20,6 +20,7 @@ import (
 const (
 	bareServer = "bare"
 	parkServer = "park"
+	diskServer = "disk" // the gateway's default
 )
 
 // nowhere is a broker that is not there: Kafka away.
@@ -40,13 +41,15 @@ type server struct {
 type starter struct {
 	bin  string        // folder of the gateway binary
 	wait time.Duration // of park
+	pair pair          // of servers over TLS
 }
 
 // isGateway says whether the server called name is the gateway.
 func isGateway(name string) bool { return name != bareServer && name != parkServer }
 
-// start starts the server called name with its files in dir, and returns when it answers.
-func (s starter) start(ctx context.Context, name, dir, brokers string) (*server, error) {
+// start starts the server called name with its files in dir, over TLS or not, and returns when it
+// answers.
+func (s starter) start(ctx context.Context, name, dir, brokers string, tls bool) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -56,6 +59,14 @@ func (s starter) start(ctx context.Context, name, dir, brokers string) (*server,
 	switch name {
 	case bareServer:
 		options.Args = []string{"bare", "--listen", address}
+		if tls {
+			plain, err := freeAddress()
+			if err != nil {
+				return nil, err
+			}
+			options.Ready = "http://" + plain + "/"
+			options.Args = append(options.Args, "--plain", plain, "--cert", s.pair.cert, "--key", s.pair.key)
+		}
 	case parkServer:
 		options.Args = []string{"park", "--listen", address, "--wait", s.wait.String()}
 	default:
@@ -65,6 +76,9 @@ func (s starter) start(ctx context.Context, name, dir, brokers string) (*server,
 		options.Path, options.Ready = filepath.Join(s.bin, "gateway"), "http://"+srv.admin+"/readyz"
 		if options.Args, err = gatewayArgs(name, srv, dir, brokers); err != nil {
 			return nil, err
+		}
+		if tls {
+			options.Args = append(options.Args, "--tls-cert", s.pair.cert, "--tls-key", s.pair.key)
 		}
 	}
 	if srv.child, err = launch(ctx, options, srv.output); err != nil {

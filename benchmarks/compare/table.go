@@ -17,7 +17,7 @@ type column struct {
 // Columns that both tables have.
 var (
 	headColumns = []column{
-		{"server", func(e entry) string { return e.server }},
+		{"server", func(e entry) string { return e.serverText(e.server) }},
 		{"CPU s per million", func(e entry) string { return e.of(cpuOf).middleText("%.2f") }},
 		{"CPU over bare", func(e entry) string { return e.over(e.bare, cpuOf).text("%.2f") }},
 		{"CPU over park", func(e entry) string { return e.over(e.park, cpuOf).text("%.2f") }},

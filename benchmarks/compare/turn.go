@@ -74,7 +74,7 @@ func (t turn) driverLimited() bool {
 // String is the line that is printed while measuring.
 func (t turn) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "round %d  %-24s %-7s %8.0f/s  p50 %6d us  p99 %7d us  cpu %6.2f us  rss %4d MiB",
+	fmt.Fprintf(&b, "round %d  %-27s %-7s %8.0f/s  p50 %6d us  p99 %7d us  cpu %6.2f us  rss %4d MiB",
 		t.Round+1, t.cell, t.Server, t.RequestsPerSec, t.P50Micros, t.P99Micros, t.ServerCPUMicros, t.ServerRSS>>20)
 	if t.EntriesPerSync > 0 {
 		fmt.Fprintf(&b, "  %5.0f syncs/s of %4.0f", t.SyncsPerSec, t.EntriesPerSync)

@@ -23,6 +23,7 @@
 // The stages of one callback, each in the file of its name:
 //
 //	handler.go       the order of the stages, and the answer
+//	source.go        where the request comes from, and whether it may
 //	parse.go         request line and query -> schema.Callback, views only (fields.go: what may stand in them)
 //	authenticate.go  Sign and RequestTime against the app's tokens
 //	guessing.go      who fails too often is not told why
@@ -68,6 +69,7 @@
 //	25  503  not_confirmed      not confirmed: appended, but the ack level was not reached in time
 //	26  503  parked             not confirmed: the topic refuses; the callback is kept and comes later
 //	27  429  guessing           in place of 15, 16 or 18: too many of this source's requests failed so
+//	28  403  source             the source is in none of the networks of --allow-sources
 //
 // Who owns what: fasthttp owns the RequestCtx and with it every view until the handler
 // returns, and the handler returns only after the journal has copied; a pooled

@@ -211,6 +211,12 @@ func (g *gate) serve(t testing.TB) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return g.serveOn(t, ln)
+}
+
+// serveOn is serve for a listener, which it owns.
+func (g *gate) serveOn(t testing.TB, ln net.Listener) *gate {
+	t.Helper()
 	g.addr = ln.Addr().String()
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(ln) }()

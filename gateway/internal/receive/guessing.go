@@ -105,9 +105,6 @@ func sourceKey(source netip.Addr) uint64 {
 	return max(1, binary.BigEndian.Uint64(b[:8]))
 }
 
-// sourceOf returns the address that a request comes from.
-func sourceOf(ctx *fasthttp.RequestCtx) netip.Addr { return addressOf(ctx.RemoteAddr()) }
-
 // slowed is what is answered to a request for which identify found f: f, or guessing when its
 // source has failed too often. Failures are those of who does not know a token or an app; a right
 // Sign at the wrong time is none.
@@ -117,7 +114,7 @@ func (r *Receiver) slowed(ctx *fasthttp.RequestCtx, q *request, f refusal) refus
 	default:
 		return f
 	}
-	if q.retry = r.guessing.fail(sourceOf(ctx), int64(q.now.Sub(r.started))); q.retry > 0 {
+	if q.retry = r.guessing.fail(r.source(ctx, q), int64(q.now.Sub(r.started))); q.retry > 0 {
 		return refusedGuessing
 	}
 	return f

@@ -10,6 +10,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/tidegate/tidegate/gateway/internal/edge"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 )
 
@@ -152,7 +153,7 @@ func TestGuessingIsBySource(t *testing.T) {
 		{"IPv4 in IPv6 is IPv4", "::ffff:192.0.2.1", "192.0.2.1", true},
 		{"IPv4 in IPv6, neighbours", "::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
 	} {
-		a, b := addressOf(&net.TCPAddr{IP: net.ParseIP(tt.a)}), addressOf(&net.TCPAddr{IP: net.ParseIP(tt.b)})
+		a, b := edge.Peer(&net.TCPAddr{IP: net.ParseIP(tt.a)}), edge.Peer(&net.TCPAddr{IP: net.ParseIP(tt.b)})
 		if got := sourceKey(a) == sourceKey(b); got != tt.same {
 			t.Errorf("%s: one source is %v", tt.name, got)
 		}

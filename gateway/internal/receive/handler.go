@@ -3,7 +3,6 @@ package receive
 import (
 	"bytes"
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -28,6 +27,8 @@ type request struct {
 	// request, because a closure made per callback would be an allocation per callback.
 	fill func(dst []byte) []byte
 
+	from netip.Addr // see source; the zero address until it was asked for
+
 	account  account   // of the app; the zero account until one is known
 	decision *decision // of the route; nil until there is one
 	retry    int       // seconds for Retry-After, where a stage knows them
@@ -42,7 +43,7 @@ func (r *Receiver) newRequest() any {
 // release gives up the views into a request of fasthttp's and puts q back.
 func (r *Receiver) release(q *request) {
 	q.callback = schema.Callback{}
-	q.account, q.decision, q.topic, q.retry = account{}, nil, "", 0
+	q.account, q.decision, q.topic, q.retry, q.from = account{}, nil, "", 0, netip.Addr{}
 	q.query.forget()
 	r.requests.Put(q)
 }
@@ -76,6 +77,9 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 // serve takes q through the stages and returns its outcome. What is cheap to see comes
 // first; what names the app comes before what is held against it.
 func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
+	if f := r.admit(ctx, q); f != notRefused {
+		return outcome(f)
+	}
 	if f := r.parse(ctx, q); f != notRefused {
 		return outcome(f)
 	}
@@ -200,7 +204,7 @@ func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 		return outcome(r.notTaken(err))
 	}
 	if c := r.holder(ctx, d); c != nil {
-		c.hold(ticket, q)
+		c.hold(ticket, q, r.source(ctx, q))
 		return outcomeHeld
 	}
 	err = r.journal.Wait(ticket, d.Ack)
@@ -263,9 +267,9 @@ func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
 	switch result {
 	case outcomeAccepted, outcomeDropped:
 	case outcome(refusedGuessing):
-		r.logRefusal(l, refusedGuessing, q.now, q.query.appID, addressOf(ctx.RemoteAddr()), q.query.command)
+		r.logRefusal(l, refusedGuessing, q.now, q.query.appID, r.source(ctx, q), q.query.command)
 	default:
-		r.refuse(l, refusal(result), q.now, q.query.appID, addressOf(ctx.RemoteAddr()), q.query.command)
+		r.refuse(l, refusal(result), q.now, q.query.appID, r.source(ctx, q), q.query.command)
 	}
 }
 
@@ -285,12 +289,4 @@ func (r *Receiver) ledgerOf(q *request) *ledger {
 		return acc.ledger
 	}
 	return &r.accounts.nobody
-}
-
-// addressOf returns the address of a peer, without its port.
-func addressOf(peer net.Addr) netip.Addr {
-	if addr, ok := peer.(*net.TCPAddr); ok {
-		return addr.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }

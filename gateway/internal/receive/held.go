@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/tidegate/tidegate/gateway/internal/edge"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 )
 
@@ -58,6 +60,7 @@ type held struct {
 	ledger   *ledger
 	now      time.Time // of the request
 	app      int64
+	source   netip.Addr
 	command  []byte // a copy
 	text     []byte // the answer as fasthttp wrote it: a copy
 
@@ -68,8 +71,8 @@ type held struct {
 
 // prepare makes the connection ready to hold answers, where it can.
 func (c *conn) prepare(r *Receiver) {
-	tcp, ok := c.Conn.(*net.TCPConn)
-	if !ok {
+	tcp := kernelConn(c.Conn)
+	if tcp == nil {
 		return
 	}
 	raw, err := tcp.SyscallConn()
@@ -85,6 +88,18 @@ func (c *conn) prepare(r *Receiver) {
 		}
 		return true // whatever is left is for a goroutine that may wait
 	}
+}
+
+// kernelConn returns the TCP connection to which answers can be written as they are: not under
+// TLS, but behind a PROXY header.
+func kernelConn(c net.Conn) *net.TCPConn {
+	switch c := c.(type) {
+	case *net.TCPConn:
+		return c
+	case *edge.Conn:
+		return c.TCP()
+	}
+	return nil
 }
 
 // holder returns the connection that can hold the answer to ctx, or nil.
@@ -107,10 +122,10 @@ func (c *conn) begin() {
 
 // hold has what is written next wait for t. Called by the handler, after begin, so that it does
 // not block.
-func (c *conn) hold(t journal.Ticket, q *request) {
+func (c *conn) hold(t journal.Ticket, q *request, source netip.Addr) {
 	h := &c.held
 	h.turn.Lock()
-	h.ticket, h.decision, h.ledger, h.now, h.app = t, q.decision, q.account.ledger, q.now, q.query.appID
+	h.ticket, h.decision, h.ledger, h.now, h.app, h.source = t, q.decision, q.account.ledger, q.now, q.query.appID, source
 	h.command = append(h.command[:0], q.query.command...)
 	h.due = true
 }
@@ -209,7 +224,7 @@ func (c *conn) note(err error) refusal {
 	r.metrics.outcomes[f].Inc()
 	h.ledger.note(outcome(f), h.now)
 	if f != notRefused {
-		r.refuse(h.ledger, f, h.now, h.app, addressOf(c.RemoteAddr()), h.command)
+		r.refuse(h.ledger, f, h.now, h.app, h.source, h.command)
 	}
 	return f
 }

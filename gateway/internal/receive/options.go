@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/tidegate/tidegate/gateway/internal/edge"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/internal/reload"
@@ -50,6 +51,8 @@ type Options struct {
 	// AuthFailuresPerSecond is how many requests of one source may fail authentication, five
 	// seconds' worth at once; more are refused as guessing. Below 0: any number.
 	AuthFailuresPerSecond float64
+	TrustedProxies        edge.Networks               // whose X-Forwarded-For is believed; the zero value: nobody's
+	AllowedSources        *reload.File[edge.Networks] // who may send requests at all; nil: everybody
 
 	RequestTimeWindow time.Duration // how far RequestTime may be from the time here, both ways
 

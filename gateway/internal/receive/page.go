@@ -15,7 +15,7 @@ import (
 type pageRefusal struct {
 	When    time.Time `json:"when"`
 	Reason  string    `json:"reason"`
-	Source  string    `json:"source"`               // of the connection
+	Source  string    `json:"source"`               // see Receiver.source
 	App     int64     `json:"sdk_app_id,omitempty"` // as the request named it
 	Command string    `json:"command,omitempty"`
 }

@@ -24,6 +24,7 @@ type Receiver struct {
 	path          string
 	gateway       []byte
 	acceptUnknown bool
+	sources       sources
 	window        time.Duration
 	topicFull     func(string) bool
 	clock         func() time.Time // nil: fasthttp's
@@ -56,6 +57,7 @@ func New(o Options) (*Receiver, error) {
 		path:           o.Path,
 		gateway:        []byte(o.GatewayName),
 		acceptUnknown:  o.AcceptUnknown,
+		sources:        sources{trusted: o.TrustedProxies, allowed: o.AllowedSources},
 		window:         o.RequestTimeWindow,
 		topicFull:      o.TopicFull,
 		clock:          o.Now,

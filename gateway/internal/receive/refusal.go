@@ -42,6 +42,7 @@ const (
 	unconfirmed
 	unconfirmedParked
 	refusedGuessing
+	refusedSource
 	numRefusals
 )
 
@@ -103,6 +104,7 @@ var refusals = buildRefusals([numRefusals]row{
 	unconfirmed:             {status: 503, reason: "not_confirmed", text: "not confirmed: may still be delivered", result: resultUnconfirmed, retryAfter: retryLater},
 	unconfirmedParked:       {status: 503, reason: "parked", text: "not confirmed: kept for later delivery", result: resultUnconfirmed, retryAfter: retryLater},
 	refusedGuessing:         {status: 429, reason: "guessing", text: "too many requests that fail", retryAfter: retrySoon},
+	refusedSource:           {status: 403, reason: "source", text: "this source may not send here", close: true},
 })
 
 // buildRefusals completes the rows with what follows from them.

@@ -63,7 +63,7 @@ func TestDocumentation(t *testing.T) {
 func TestPublishedNumbers(t *testing.T) {
 	for f, want := range map[refusal]int{
 		refusedMethod: 1, refusedQuery: 7, refusedSignMissing: 15, refusedAppUnknown: 18, refusedRate: 19,
-		refusedJournalFull: 20, refusedDraining: 23, unconfirmed: 25, unconfirmedParked: 26, refusedGuessing: 27,
+		refusedJournalFull: 20, refusedDraining: 23, unconfirmed: 25, unconfirmedParked: 26, refusedGuessing: 27, refusedSource: 28,
 	} {
 		if int(f) != want {
 			t.Errorf("%s has become %d, it was published as %d", refusals[f].reason, f, want)

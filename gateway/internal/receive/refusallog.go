@@ -70,7 +70,7 @@ func (s *sampler) flush(now time.Time, last bool) uint64 {
 func levelOf(f refusal) zapcore.Level {
 	switch f {
 	case refusedSignMissing, refusedSignWrong, refusedRequestTime, refusedAppUnknown, refusedRate,
-		refusedJournalFull, refusedBusy, refusedParkedFull, refusedConnections, refusedGuessing, unconfirmed, unconfirmedParked:
+		refusedJournalFull, refusedBusy, refusedParkedFull, refusedConnections, refusedGuessing, refusedSource, unconfirmed, unconfirmedParked:
 		return zapcore.WarnLevel
 	default:
 		return zapcore.InfoLevel

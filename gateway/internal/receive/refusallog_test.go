@@ -174,7 +174,7 @@ func TestSamplerClockSetBack(t *testing.T) {
 func TestLevels(t *testing.T) {
 	warn := map[string]bool{
 		"sign_missing": true, "sign_wrong": true, "request_time": true, "app_unknown": true, "rate": true, "journal_full": true,
-		"busy": true, "parked_full": true, "connections": true, "not_confirmed": true, "parked": true, "guessing": true,
+		"busy": true, "parked_full": true, "connections": true, "not_confirmed": true, "parked": true, "guessing": true, "source": true,
 	}
 	for f := notRefused + 1; f < numRefusals; f++ {
 		if got := levelOf(f) == zap.WarnLevel; got != warn[refusals[f].reason] {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
+
+	"github.com/tidegate/tidegate/gateway/internal/edge"
 )
 
 const (
@@ -71,7 +73,7 @@ func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	r.metrics.outcomes[f].Inc()
 	nobody := &r.accounts.nobody
 	nobody.outcomes[f].Add(1)
-	r.refuse(nobody, f, r.now(ctx), 0, addressOf(ctx.RemoteAddr()), nil)
+	r.refuse(nobody, f, r.now(ctx), 0, r.sources.of(ctx), nil)
 	answerRefusal(ctx, f, 0)
 }
 
@@ -150,7 +152,7 @@ func (l *listener) refuse(c net.Conn) {
 	r := l.receiver
 	r.metrics.outcomes[refusedConnections].Inc()
 	r.accounts.nobody.outcomes[refusedConnections].Add(1)
-	r.logRefusal(&r.accounts.nobody, refusedConnections, r.clockTime(), 0, addressOf(c.RemoteAddr()), nil)
+	r.logRefusal(&r.accounts.nobody, refusedConnections, r.clockTime(), 0, edge.Peer(c.RemoteAddr()), nil)
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	_, _ = c.Write(l.refusal)
 	_ = c.Close()

@@ -1,0 +1,97 @@
+package receive
+
+import (
+	"bytes"
+	"net/netip"
+	"unsafe"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/tidegate/tidegate/gateway/internal/edge"
+	"github.com/tidegate/tidegate/internal/reload"
+)
+
+// headerForwarded is where proxies name who they speak for, each the one before it at the end.
+const headerForwarded = "X-Forwarded-For"
+
+// sources says where requests come from and who may send any.
+type sources struct {
+	trusted edge.Networks               // the proxies whose X-Forwarded-For is believed
+	allowed *reload.File[edge.Networks] // nil: everybody
+}
+
+// source returns the address that q comes from: the connection's other end (behind a PROXY
+// header, the one that it names), or, where that is a trusted proxy, who the proxies say it
+// is. It is what /apps shows, and what is allowed and limited by source. It is computed once
+// per request, and without an allocation; the zero address is one that is not known.
+func (r *Receiver) source(ctx *fasthttp.RequestCtx, q *request) netip.Addr {
+	if !q.from.IsValid() {
+		q.from = r.sources.of(ctx)
+	}
+	return q.from
+}
+
+// of returns the source of a request that may have been read only in part.
+func (s *sources) of(ctx *fasthttp.RequestCtx) netip.Addr {
+	peer := edge.Peer(ctx.RemoteAddr())
+	if !s.trusted.Contains(peer) {
+		return peer
+	}
+	return s.forwarded(peer, ctx.Request.Header.PeekAll(headerForwarded))
+}
+
+// forwarded walks X-Forwarded-For from its end, which is what the nearest proxy wrote, to the
+// first address that is not a trusted proxy: what stands before it anybody could have written.
+// What is no address ends the walk at the proxy that passed it on.
+func (s *sources) forwarded(peer netip.Addr, lines [][]byte) netip.Addr {
+	hop := peer
+	for i := len(lines) - 1; i >= 0; i-- {
+		for list, more := lines[i], true; more; {
+			last := list
+			comma := bytes.LastIndexByte(list, ',')
+			if more = comma >= 0; more {
+				list, last = list[:comma], list[comma+1:]
+			}
+			addr, ok := parseHop(bytes.TrimSpace(last))
+			if !ok {
+				return hop
+			}
+			if hop = addr; !s.trusted.Contains(hop) {
+				return hop
+			}
+		}
+	}
+	return hop
+}
+
+// parseHop reads an address as proxies write it: 192.0.2.1, 192.0.2.1:443, 2001:db8::1,
+// [2001:db8::1] or [2001:db8::1]:443.
+func parseHop(text []byte) (netip.Addr, bool) {
+	if len(text) > 0 && text[0] == '[' {
+		end := bytes.IndexByte(text, ']')
+		if end < 0 || end+1 < len(text) && text[end+1] != ':' {
+			return netip.Addr{}, false
+		}
+		text = text[1:end]
+	} else if colon := bytes.IndexByte(text, ':'); colon >= 0 && bytes.LastIndexByte(text, ':') == colon {
+		text = text[:colon] // IPv6 has at least two
+	}
+	if len(text) == 0 || len(text) > len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255") || bytes.IndexByte(text, '%') >= 0 {
+		return netip.Addr{}, false
+	}
+	// A view: ParseAddr keeps a string only as a zone, which there is none, or in its error.
+	addr, err := netip.ParseAddr(unsafe.String(&text[0], len(text)))
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	return addr.Unmap(), true
+}
+
+// admit refuses a request of a source that may not send any. A source that is not known is
+// nobody's.
+func (r *Receiver) admit(ctx *fasthttp.RequestCtx, q *request) refusal {
+	if r.sources.allowed != nil && !r.sources.allowed.Get().Contains(r.source(ctx, q)) {
+		return refusedSource
+	}
+	return notRefused
+}
