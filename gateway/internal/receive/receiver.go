@@ -25,6 +25,7 @@ type Receiver struct {
 	acceptUnknown bool
 	window        time.Duration
 	topicFull     func(string) bool
+	quarantine    func(*Refused)   // nil: nobody
 	clock         func() time.Time // nil: fasthttp's
 	started       time.Time        // zero of the buckets' clock
 
@@ -56,6 +57,7 @@ func New(o Options) (*Receiver, error) {
 		acceptUnknown:  o.AcceptUnknown,
 		window:         o.RequestTimeWindow,
 		topicFull:      o.TopicFull,
+		quarantine:     o.Quarantine,
 		clock:          o.Now,
 		started:        time.Now(),
 		inFlight:       inFlight{limit: int64(o.MaxInFlight)},
