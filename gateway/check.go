@@ -36,6 +36,7 @@ func (c *checkCommand) Run(con *process.Console) error {
 	routes := c.checkRoutes(f)
 	if !c.Offline {
 		checkJournal(f, &c.settings)
+		checkQuarantine(f, &c.settings)
 		ctx, cancel := context.WithTimeout(con.Context, checkTimeout)
 		defer cancel()
 		c.checkKafka(ctx, f, routes)

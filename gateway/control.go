@@ -36,17 +36,20 @@ const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 //	/debug/pprof/         profiles
 //	/journal/skip         GET: the entry as it would be kept; POST: settle it
 //	/journal/replay       POST: deliver again
+//	/quarantine/admit     POST: see second.handle
 type control struct {
 	delivery  *delivery
 	log       *zap.Logger
 	path      string
 	replaying sync.Mutex // held by the one replay that runs
+	more      []func(*http.ServeMux)
 }
 
 // openControl serves the control socket of the journal in dir, whose LOCK this process holds.
-// A gateway without it still takes callbacks, so that a failure is one warning and no error.
-func openControl(p *process.Process, d *delivery, dir string, log *zap.Logger) {
-	c := &control{delivery: d, log: log, path: filepath.Join(process.Absolute(dir), socketName)}
+// A gateway without it still takes callbacks, so that a failure is one warning and no error. more
+// add what others serve there.
+func openControl(p *process.Process, d *delivery, dir string, log *zap.Logger, more ...func(*http.ServeMux)) {
+	c := &control{delivery: d, log: log, more: more, path: filepath.Join(process.Absolute(dir), socketName)}
 	listener, err := listenSocket(dir)
 	if err != nil {
 		log.Warn("no control socket: journal skip, journal replay and profiles do not reach this gateway", zap.String("path", c.path), zap.Error(err))
@@ -91,6 +94,9 @@ func (c *control) handler() http.Handler {
 	mux.HandleFunc("GET /journal/skip", c.showSkippable)
 	mux.HandleFunc("POST /journal/skip", c.skip)
 	mux.HandleFunc("POST /journal/replay", c.replay)
+	for _, add := range c.more {
+		add(mux)
+	}
 	return mux
 }
 

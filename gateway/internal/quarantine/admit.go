@@ -314,6 +314,7 @@ type Unfinished struct {
 	b     *batch
 	found map[sum]int // entries in the journal, by their sums
 	whole bool        // the journal has freed nothing of what came behind After
+	doubt bool        // not all was seen
 }
 
 // Unfinished returns the admit that a crash ended, nil when there is none. The caller, before
@@ -338,19 +339,27 @@ func (u *Unfinished) See(lsn journal.LSN, payload []byte) {
 	u.found[sumOf(payload)]++
 }
 
-// Finish marks what the admit had made durable in the journal. The rest stays, and is counted as
-// doubtful where the journal cannot say. An error: it is tried again by the next Admit or start.
-func (s *Store) Finish(u *Unfinished) error {
+// Doubt notes that not all of the journal could be read.
+func (u *Unfinished) Doubt() { u.doubt = true }
+
+// Finish marks what the admit had made durable in the journal, whose id is given. The rest stays,
+// and is counted as doubtful where the journal cannot say. An error: it is tried again by the next
+// Admit or start.
+func (s *Store) Finish(u *Unfinished, journal uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.count()
+	if journal != u.Journal { // another one: what it holds says nothing
+		clear(u.found)
+		u.doubt = true
+	}
 	doubtful := 0
 	for i := range u.b.moves {
 		switch m := &u.b.moves[i]; {
 		case u.found[m.sum] > 0:
 			u.found[m.sum]--
 			m.done = true
-		case !u.whole && s.isKept(u.b, m):
+		case (u.doubt || !u.whole) && s.isKept(u.b, m):
 			doubtful++
 		}
 	}

@@ -303,7 +303,7 @@ func TestAdmitOnceOverCrashes(t *testing.T) {
 			j, err := openJournal(c.mem)
 			must(t, err)
 			if u != nil {
-				must(t, s.Finish(u))
+				must(t, s.Finish(u, j.ID()))
 			}
 			if n := testutil.ToFloat64(s.metrics.doubtful); n != 0 {
 				t.Errorf("cut %d, kind %d: %v doubtful, and the journal has freed nothing", cut, kind, n)
@@ -347,7 +347,7 @@ func TestDoubtful(t *testing.T) {
 		t.Fatalf("%+v", u)
 	}
 	u.See(200, payload) // 101 to 199 may have been freed
-	must(t, s.Finish(u))
+	must(t, s.Finish(u, 7))
 	if got := queries(t, mem, harbor); !slices.Equal(got, of(harbor, 2)) || testutil.ToFloat64(s.metrics.doubtful) != 1 {
 		t.Errorf("kept %q, %v doubtful", got, testutil.ToFloat64(s.metrics.doubtful))
 	}
