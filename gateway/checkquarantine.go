@@ -14,7 +14,7 @@ func checkQuarantine(f *process.Findings, s *settings) {
 		f.Warn("--quarantine-max-bytes: 0 keeps no refused callbacks: after a botched rotation of tokens nothing can bring them back")
 		return
 	}
-	dir := process.Absolute(s.quarantineFlag.dir(s.journalFlags))
+	dir := process.Absolute(s.quarantineDir(s.journalFlags))
 	entries, bytes := 0, int64(0)
 	damaged, err := quarantine.Read(dir, func(_ *quarantine.Callback, size int) error {
 		entries++

@@ -34,8 +34,8 @@ type quarantineFlags struct {
 	QuarantineMaxBytes size `name:"quarantine-max-bytes" placeholder:"BYTES" default:"256MiB" help:"Most that callbacks in quarantine may take; one app, or all unknown ones, at most a sixteenth. Then its oldest go. 0: none are kept."`
 }
 
-// dir is the quarantine's directory.
-func (f quarantineFlag) dir(j journalFlags) string {
+// quarantineDir is the quarantine's directory.
+func (f quarantineFlag) quarantineDir(j journalFlags) string {
 	if f.QuarantineDir != "" {
 		return f.QuarantineDir
 	}
@@ -63,7 +63,7 @@ type second struct {
 // failure is one error in the log and a line in /readyz?verbose.
 func (g *gateway) openQuarantine() error {
 	g.second = &second{g: g}
-	dir := process.Absolute(g.set.quarantineFlag.dir(g.set.journalFlags))
+	dir := process.Absolute(g.set.quarantineDir(g.set.journalFlags))
 	if g.set.QuarantineMaxBytes == 0 {
 		g.log.Info("refused callbacks are not kept: --quarantine-max-bytes is 0")
 		return nil

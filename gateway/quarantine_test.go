@@ -11,11 +11,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
 	"github.com/tidegate/tidegate/gateway/internal/quarantine"
 	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
@@ -146,6 +148,47 @@ func TestBotchedRotation(t *testing.T) {
 	}
 	if all := logs + r.logs.String(); strings.Contains(all, signOf(right)) || strings.Contains(all, "QuotaUsed") {
 		t.Error("a Sign or a body is in the log")
+	}
+}
+
+// TestAdmitOverARestart: an admit that ended between the journal and its marks is finished by the
+// next start, and nothing comes twice.
+func TestAdmitOverARestart(t *testing.T) {
+	c := broker(t, rawTopic)
+	dir := t.TempDir()
+	brokers := "--brokers=" + strings.Join(c.ListenAddrs(), ",")
+	fails := vfs.NewFaulty(vfs.OS(), func(op vfs.Op) vfs.Fault {
+		if op.Kind == vfs.KindWrite && strings.HasSuffix(op.Name, ".refused") && op.Size == 1 {
+			return vfs.Fault{Err: syscall.EIO}
+		}
+		return vfs.Fault{}
+	})
+	r := startWith(t, seams{fs: fails}, dir, brokers)
+	for n := range 3 {
+		r.refused(t, r.url(newApp, schema.CommandQuotaAlarm), alarm(n), http.StatusForbidden)
+	}
+	r.refused(t, r.url(newApp+1, schema.CommandQuotaAlarm), alarm(4), http.StatusForbidden) // so that its file stays
+	r.reloaded(t, appsYAML+"  - {sdk_app_id: 1400000003, name: Quay}\n")
+	admit := []string{"quarantine", "admit", "--journal-dir=" + r.set.JournalDir, fmt.Sprint("--app=", newApp)}
+	status, printed := command(t, admit...)
+	if status != process.ExitFailed || !strings.Contains(printed, "not everything was looked at, run it again to go on: remove what was admitted") {
+		t.Errorf("exit status %d\n%s", status, printed)
+	}
+	must(t, r.stop())
+
+	write(t, dir, "apps.yaml", appsYAML)
+	r = start(t, dir, brokers)
+	r.reloaded(t, appsYAML+"  - {sdk_app_id: 1400000003, name: Quay}\n")
+	if status, printed := command(t, admit...); status != process.ExitOK || !strings.HasPrefix(printed, "0 callbacks looked at\n0 admitted") {
+		t.Errorf("exit status %d\n%s", status, printed)
+	}
+	must(t, r.stop())
+	if records := consume(t, c, rawTopic, 3); len(records) != 3 {
+		t.Errorf("%d records", len(records))
+	}
+	_, ready := command(t, "quarantine", "list", "--journal-dir="+r.set.JournalDir)
+	if !strings.Contains(ready, "1400000004  1 ") || strings.Contains(ready, "1400000003") {
+		t.Errorf("%s", ready)
 	}
 }
 

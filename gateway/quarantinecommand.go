@@ -44,7 +44,7 @@ type quarantineReadFlags struct {
 
 // read calls each for what is kept, and says on stderr what cannot be read.
 func (c *quarantineReadFlags) read(con *process.Console, each func(r *quarantine.Callback, size int) error) error {
-	damaged, err := quarantine.Read(c.dir(c.journalFlags), each)
+	damaged, err := quarantine.Read(c.quarantineDir(c.journalFlags), each)
 	for _, d := range damaged {
 		fmt.Fprintf(con.Stderr, "%s: the end cannot be read: %v\n", d.Name, d.Err)
 	}

@@ -6,8 +6,9 @@
 // # What it promises
 //
 //   - Q1 Offer never waits for a device, and what waits in memory is bounded: 16 MiB in all, and
-//     2 MiB of one part, which is also what is written of it in a second. What does not fit is
-//     counted as skipped. Flooding up to seven parts takes nothing from an eighth.
+//     2 MiB of one part. It is written four times a second, and less often while there is much:
+//     in the long run 4 MiB a second. What does not fit is counted as skipped. Flooding up to
+//     seven parts leaves an eighth its 2 MiB, every four seconds at least.
 //   - Q2 A part is what is kept of one app of the apps file, or of all apps that are not in it
 //     together. No part takes more than a sixteenth of MaxBytes; beyond that its own oldest are
 //     evicted. All parts together take at most MaxBytes; beyond that, which needs more than
@@ -24,10 +25,10 @@
 //   - Q6 A file of an unknown version, or one that is not ours, makes Open refuse the directory,
 //     and nothing in it is changed.
 //
-// It is best effort in time: a callback is in a file within about a second, and synced within
-// another, unless more than 16 files wait for that. A crash loses what came in between. Nothing
-// waits for it: the client has its refusal long before. At most 4 MiB a second are written in the
-// long run, and nothing while the device has less than 64 MiB free, for the journal comes first.
+// It is best effort in time: a callback is in a file within about a quarter of a second, which a
+// kill does not undo, and synced within about a second more, unless more than 16 files wait for
+// that. A crash loses what came in between. Nothing waits for it: the client has its refusal long
+// before. Nothing is written while the device has less than 64 MiB free: the journal comes first.
 //
 // # Directory
 //

@@ -37,10 +37,10 @@ func refused(app int64, reason Reason, n int, body string) *Callback {
 	}
 }
 
-// openIn opens a store that is closed at the end of the test, if it can be.
+// openIn opens a store of which each pass syncs.
 func openIn(t testing.TB, fsys vfs.FS, maxBytes int64) *Store {
 	t.Helper()
-	s, err := Open(Options{Dir: dir, MaxBytes: maxBytes, FS: fsys, Now: func() time.Time { return epoch.Add(time.Hour) }})
+	s, err := Open(Options{Dir: dir, MaxBytes: maxBytes, FS: fsys, Every: time.Nanosecond, Now: func() time.Time { return epoch.Add(time.Hour) }})
 	must(t, err)
 	return s
 }

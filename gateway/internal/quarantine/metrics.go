@@ -7,8 +7,8 @@ type skip uint8
 
 // The reasons, a closed enum.
 const (
-	skipPart   skip = iota // its part has had its share of this second
-	skipAll                // all parts together have
+	skipPart   skip = iota // of its part as much waits as may
+	skipAll                // of all parts together
 	skipSize               // it is larger than a part may be
 	skipDevice             // the device fails, or has too little room
 	skipClosed             // the gateway is stopping
@@ -37,7 +37,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 	}, []string{"reason"})
 	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tidegate_gateway_quarantine_skipped_total",
-		Help: "Refused callbacks that were not kept: their part (part) or all parts (all) had more than is written in a second, too large (size), the device fails or is nearly full (device), stopping (closed).",
+		Help: "Refused callbacks that were not kept: their part (part) or all parts (all) had more than can wait to be written, too large (size), the device fails or is nearly full (device), stopping (closed).",
 	}, []string{"reason"})
 	m := &metrics{
 		evicted:  counter("quarantine_evicted_total", "Callbacks in quarantine that made room for newer ones."),

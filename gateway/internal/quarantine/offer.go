@@ -17,7 +17,7 @@ type pending struct {
 
 // Offer keeps a refused callback, if there is room for it. It copies what it keeps, waits for
 // nobody but others that copy, and allocates only while its buffers grow. What it took is in a
-// file within about a second. false: it is not kept, and counted as skipped.
+// file soon. false: it is not kept, and counted as skipped.
 func (s *Store) Offer(c *Callback) bool {
 	if why, ok := s.waiting.add(c, s.partBytes()); !ok {
 		s.metrics.skipped[why].Inc()

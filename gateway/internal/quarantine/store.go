@@ -18,13 +18,14 @@ import (
 )
 
 const (
-	// DefaultEvery is how often what waits is written.
+	// DefaultEvery is how often what was written is synced.
 	DefaultEvery = time.Second
 
 	partShare      = 16       // a part takes at most this part of MaxBytes
 	maxPending     = 16 << 20 // bytes that wait in memory
 	maxPartPending = 2 << 20  // bytes of one part that wait
-	bytesPerEvery  = 4 << 20  // written in the long run, in the time of DefaultEvery
+	bytesPerEvery  = 4 << 20  // written in the long run, in each Every
+	passesPerSync  = 4        // what waits is written so much more often
 	keepFree       = 64 << 20 // nothing is written while the device has less than this
 	syncsPerPass   = 16       // files that are synced each time
 )
@@ -33,7 +34,7 @@ const (
 type Options struct {
 	Dir      string                // made when missing
 	MaxBytes int64                 // of all files; at least MinBytes of what is to be kept
-	Every    time.Duration         // how often what waits is written; 0: DefaultEvery
+	Every    time.Duration         // how often what was written is synced; 0: DefaultEvery
 	FS       vfs.FS                // nil: the real one
 	Log      *zap.Logger           // nil: none
 	Metrics  prometheus.Registerer // nil: none
@@ -67,6 +68,7 @@ type Store struct {
 	mu         sync.Mutex // guards the rest; held for a pass, and for a batch of an admit
 	parts      map[int64]*part
 	unsynced   []*segment // oldest first
+	syncedAt   time.Time  // when some of them were synced last
 	gather     []byte     // what is written at once
 	renamed    bool       // names in the directory are not synced
 	counted    bool       // what was in the directory at Open is counted
@@ -164,7 +166,7 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		written := s.pass()
 		// In the long run no more than bytesPerEvery, however much waits.
-		pause := max(s.opt.Every, time.Duration(float64(s.opt.Every)*float64(written)/bytesPerEvery))
+		pause := max(s.opt.Every/passesPerSync, time.Duration(float64(s.opt.Every)*float64(written)/bytesPerEvery))
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):

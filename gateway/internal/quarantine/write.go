@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
 )
@@ -20,7 +21,7 @@ func (s *Store) pass() (written int64) {
 	}
 	s.waiting.giveBack(b)
 	s.syncSome()
-	if len(s.unsynced) > 0 || s.waiting.large() {
+	if len(s.unsynced) > 0 || s.renamed || s.waiting.large() {
 		s.wake() // for the rest of the files; to let the memory of a flood go
 	}
 	return written
@@ -55,7 +56,6 @@ func (s *Store) write(b []byte) (written int64) {
 	for _, part := range order {
 		written += s.writePart(s.part(part), records[part])
 	}
-	s.syncNames()
 	return written
 }
 
@@ -179,8 +179,14 @@ func (s *Store) append(p *part, g *segment, records [][]byte) (err error) {
 	return nil
 }
 
-// syncSome syncs the files that wait for it longest.
+// syncSome makes names durable, and syncs the files that wait for it longest, once each Every.
 func (s *Store) syncSome() {
+	now := time.Now()
+	if now.Sub(s.syncedAt) < s.opt.Every || len(s.unsynced) == 0 && !s.renamed {
+		return
+	}
+	s.syncedAt = now
+	s.syncNames()
 	n := min(len(s.unsynced), syncsPerPass)
 	for _, g := range s.unsynced[:n] {
 		g.dirty = false
