@@ -158,6 +158,7 @@ func (q *second) check() (ok bool, detail string) {
 type admitReport struct {
 	quarantine.Report
 	Unsigned int64  `json:"unsigned"` // of the admitted: their app has no token
+	Late     int64  `json:"late"`     // of the admitted: RequestTime was outside the window when they came
 	Done     bool   `json:"done"`
 	Error    string `json:"error,omitempty"`
 }
@@ -188,7 +189,7 @@ func (q *second) admit(w http.ResponseWriter, request *http.Request) {
 	log := q.g.log.Named("quarantine").With(zap.Int64("sdk_app_id", app))
 	log.Info("admit begins")
 	began := time.Now()
-	final, err := q.store.Admit(request.Context(), app, q.g.delivery.journal, q.judge(&report.Unsigned), func(r quarantine.Report) {
+	final, err := q.store.Admit(request.Context(), app, q.g.delivery.journal, q.judge(report), func(r quarantine.Report) {
 		report.Report = r
 		tell()
 	})
@@ -206,11 +207,13 @@ func (q *second) admit(w http.ResponseWriter, request *http.Request) {
 	tell()
 }
 
-// judge looks at callbacks as if they came now, by the files as they are now. unsigned counts.
-func (q *second) judge(unsigned *int64) quarantine.Judge {
+// judge looks at callbacks as if they came now, by the files as they are now, and counts in report
+// whose sender is not proved by the Sign.
+func (q *second) judge(report *admitReport) quarantine.Judge {
 	g := q.g
 	look := receive.Rechecker{
 		Apps: g.apps.Get(), Routes: g.routes.Get(), Gateway: []byte(g.set.GatewayName), AcceptUnknown: g.set.UnknownApps == "accept",
+		Window: g.set.RequestTimeWindow,
 	}
 	return func(c *quarantine.Callback, admitted time.Time, dst []byte) ([]byte, quarantine.Judged) {
 		seen := look.Look(refusedOf(c))
@@ -223,7 +226,10 @@ func (q *second) judge(unsigned *int64) quarantine.Judge {
 			return nil, quarantine.Judged{Verdict: quarantine.Stay, Why: "parked_full"}
 		}
 		if seen.Unsigned {
-			*unsigned++
+			report.Unsigned++
+		}
+		if seen.Late {
+			report.Late++
 		}
 		seen.Callback.Attributes[schema.AttributeAdmitted] = []byte(schema.FormatTime(admitted))
 		return entry.Append(dst, seen.Topic, &seen.Callback), quarantine.Judged{Verdict: quarantine.Admit, Reserve: seen.Reserve}

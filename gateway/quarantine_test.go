@@ -102,7 +102,8 @@ func TestBotchedRotation(t *testing.T) {
 	sum := sha256.Sum256([]byte(token + "1669872112"))
 	old := fmt.Sprintf("http://%s/?SdkAppid=%d&CallbackCommand=%s&RequestTime=1669872112&Sign=%s", r.listener.Addr(), signedApp, schema.CommandQuotaAlarm, hex.EncodeToString(sum[:]))
 	r.refused(t, old, alarm(3001), http.StatusUnauthorized)
-	admit(signedApp, "306 callbacks looked at\n301 admitted: they are in the journal, with their time of receipt and ce_admitted\nin quarantine stay: sign_wrong 5\n")
+	admit(signedApp, "306 callbacks looked at\n301 admitted: they are in the journal, with their time of receipt and ce_admitted\n"+
+		"1 of these came at another time than their RequestTime: whoever once saw their Sign can have sent them\nin quarantine stay: sign_wrong 5\n")
 	admit(newApp, "10 callbacks looked at\n10 admitted: they are in the journal, with their time of receipt and ce_admitted\n"+
 		"10 of these are not signed, as the app has no token: anyone may have sent them\n")
 	admit(signedApp, "5 callbacks looked at\n"+none+"in quarantine stay: sign_wrong 5\n")

@@ -376,6 +376,9 @@ func (r *admitReport) lines() (lines []string) {
 	if r.Unsigned > 0 {
 		say("%d of these are not signed, as the app has no token: anyone may have sent them", r.Unsigned)
 	}
+	if r.Late > 0 {
+		say("%d of these came at another time than their RequestTime: whoever once saw their Sign can have sent them", r.Late)
+	}
 	if r.Dropped > 0 {
 		say("%d removed: they pass, and today's route drops them", r.Dropped)
 	}

@@ -10,9 +10,13 @@ import (
 
 // Packages with mutants, as directories of this module.
 const (
-	journalPkg  = "gateway/internal/journal"
-	forwardPkg  = "gateway/internal/forward"
-	receivePkg  = "gateway/internal/receive"
+	journalPkg = "gateway/internal/journal"
+	forwardPkg = "gateway/internal/forward"
+	receivePkg = "gateway/internal/receive"
+	gatewayPkg = "gateway"
+
+	quarantinePkg = "gateway/internal/quarantine"
+
 	producePkg  = "internal/produce"
 	connPkg     = "internal/kafkaconn"
 	pipelinePkg = "consumer/internal/pipeline"

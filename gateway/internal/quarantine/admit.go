@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxBatch      = 256     // records that are admitted at once
+	maxBatch      = 256     // items that are admitted at once
 	maxBatchBytes = 1 << 20 // of entries that are appended at once, but for the last
 	minPause      = 5 * time.Millisecond
 	confirmEvery  = 50 * time.Millisecond
@@ -164,7 +164,7 @@ func (a *admission) finish() error {
 // errBatch ends the reading of a segment when the batch is full.
 var errBatch = errors.New("batch is full")
 
-// batch judges records from at.offset on and moves what may go.
+// batch judges items from at.offset on and moves what may go.
 func (a *admission) batch(at *place) error {
 	s := a.s
 	s.mu.Lock()
@@ -211,13 +211,13 @@ func (a *admission) batch(at *place) error {
 	return failed
 }
 
-// collect judges records until the batch is full, and moves at on. It returns those that are to be
+// collect judges items until the batch is full, and moves at on. It returns those that are to be
 // dropped.
 func (a *admission) collect(b *batch, data []byte, at *place) (drops []move) {
 	a.payloads, a.entries = a.payloads[:0], a.entries[:0]
 	admitted := a.s.now().Truncate(time.Millisecond)
 	looked := 0
-	err := eachRecordFrom(data, int(at.offset), func(r *record) error {
+	err := eachItemFrom(data, int(at.offset), func(r *item) error {
 		if len(b.moves) == maxBatch || len(a.payloads) >= maxBatchBytes || looked == maxMoves-maxBatch {
 			return errBatch
 		}
@@ -375,13 +375,13 @@ func (s *Store) Finish(u *Unfinished, journal uint64) error {
 	return s.forget()
 }
 
-// isKept reports whether the record of a move is still there.
+// isKept reports whether the item of a move is still there.
 func (s *Store) isKept(b *batch, m *move) bool {
 	g := s.parts[b.app].segment(b.number)
 	if g == nil || m.offset < 0 || m.offset >= g.size {
 		return false
 	}
 	data, err := readSegment(s.fs, s.path(g.name), m.offset, g.size)
-	var r record
-	return err == nil && decodeRecord(data, m.offset, &r) == nil && !r.removed && le.Uint32(data[offsetCRC:]) == m.crc
+	var r item
+	return err == nil && decodeItem(data, m.offset, &r) == nil && !r.removed && le.Uint32(data[offsetCRC:]) == m.crc
 }

@@ -335,7 +335,7 @@ func TestDoubtful(t *testing.T) {
 	data := mem.Bytes(dir + "/" + segmentName(harbor, 1))
 	payload, _ := admitAll(refused(harbor, SignWrong, 1, "x"), epoch, nil)
 	b := &batch{journal: 7, after: 100, app: harbor, number: 1}
-	must(t, eachRecord(data, harbor, 1, func(r *record) error {
+	must(t, eachItem(data, harbor, 1, func(r *item) error {
 		b.moves = append(b.moves, move{offset: r.offset, crc: le.Uint32(data[r.offset+offsetCRC:]), sum: sumOf(payload)})
 		return nil
 	}))

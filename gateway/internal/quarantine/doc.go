@@ -14,13 +14,14 @@
 //     evicted. All parts together take at most MaxBytes; beyond that, which needs more than
 //     sixteen large parts, the largest part's oldest are evicted, so that a part that holds no
 //     more than its share, MaxBytes over the number of parts, loses nothing to others.
-//   - Q3 What is kept was received byte for byte so: every record has a checksum, and what does
+//   - Q3 What is kept was received byte for byte so: every item has a checksum, and what does
 //     not match is cut off, with what stands behind it in the same segment.
 //   - Q4 What Admit brings back is in the journal once, also when the process is killed or the
 //     power goes in between; see Admit. What remains: a crash between the journal's sync and
-//     that of the marks, when the journal has freed those entries before the next start looks
-//     for them (a journal that retains nothing, or was replaced). Then they are kept, may be
-//     admitted twice, and are counted as doubtful.
+//     that of the marks, milliseconds later, when the journal has freed those entries before the
+//     next start looks for them: it retains nothing and was quicker than the marks, was drained
+//     in between, or was replaced. Then they are kept, may be admitted twice, and are counted as
+//     doubtful.
 //   - Q5 What is not admitted stays where it was.
 //   - Q6 A file of an unknown version, or one that is not ours, makes Open refuse the directory,
 //     and nothing in it is changed.
@@ -56,9 +57,9 @@
 //	32 | created         | zero   | CRC    |   created: Unix milliseconds; CRC: of bytes 0 to 43
 //	   +--------+--------+--------+--------+
 //
-// Records follow without padding.
+// Items follow without padding.
 //
-// # Record
+// # Item
 //
 //	   0        4        8       12       16
 //	   +--------+--------+--------+--------+
@@ -80,9 +81,9 @@
 // In batches of at most 256, each of one segment, in this order:
 //
 //  1. "admitting" is written and synced: the journal's id, its last LSN, and of each entry that
-//     is to be appended the place of its record and the first 16 bytes of its SHA-256.
+//     is to be appended the place of its item and the first 16 bytes of its SHA-256.
 //  2. The entries are appended to the journal, and synced by it.
-//  3. The records are marked removed, and the segment is synced; or removed, when nothing is
+//  3. The items are marked removed, and the segment is synced; or removed, when nothing is
 //     left in it.
 //
 // A start that finds "admitting" looks in the journal, before that can free anything, for entries

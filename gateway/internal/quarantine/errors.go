@@ -15,9 +15,9 @@ var (
 	// Nothing was modified. A newer release is needed.
 	ErrVersion = errors.New("quarantine: unknown format version")
 
-	// ErrCorrupt is a record or a header that is not as it was written. What was read before
+	// ErrCorrupt is an item or a header that is not as it was written. What was read before
 	// it is good.
-	ErrCorrupt = errors.New("quarantine: corrupt record")
+	ErrCorrupt = errors.New("quarantine: corrupt item")
 
 	// ErrAdmitting is returned by Admit while another one runs. The caller tries again later.
 	ErrAdmitting = errors.New("quarantine: an admit is running already")

@@ -17,16 +17,16 @@ import (
 const (
 	formatVersion    = 1
 	segmentHeaderLen = 48
-	recordHeaderLen  = 16
+	itemHeaderLen    = 16
 	fixedLen         = 18      // of a payload, before the source
 	maxPayload       = 4 << 20 // a reader refuses more before it looks at it
 	offsetCRC        = 8
 	offsetState      = 12
-	offsetApp        = recordHeaderLen + 8
-	offsetReason     = recordHeaderLen + 16
+	offsetApp        = itemHeaderLen + 8
+	offsetReason     = itemHeaderLen + 16
 
 	segmentMagic = "TDGQUARA"
-	recordMagic  = "TGq1"
+	itemMagic    = "TGq1"
 
 	stateKept    = 'K'
 	stateRemoved = 'R'
@@ -82,17 +82,17 @@ func (c *Callback) part() int64 {
 // unknownPart is the part of all apps that the apps file does not have.
 const unknownPart = 0
 
-// recordBytes is at least what appendRecord needs.
-func (c *Callback) recordBytes() int {
+// itemBytes is at least what appendItem needs.
+func (c *Callback) itemBytes() int {
 	const lengths = 4 * binary.MaxVarintLen32
-	return recordHeaderLen + fixedLen + 16 + lengths + len(c.Command) + len(c.Query) + len(c.Traceparent) + len(c.Body)
+	return itemHeaderLen + fixedLen + 16 + lengths + len(c.Command) + len(c.Query) + len(c.Traceparent) + len(c.Body)
 }
 
-// appendRecord appends c as a record, without its checksum, which seal writes. It allocates only
+// appendItem appends c as an item, without its checksum, which seal writes. It allocates only
 // where dst has no room.
-func appendRecord(dst []byte, c *Callback) []byte {
+func appendItem(dst []byte, c *Callback) []byte {
 	start := len(dst)
-	dst = append(dst, recordMagic...)
+	dst = append(dst, itemMagic...)
 	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, stateKept, 0, 0, 0)
 	dst = le.AppendUint64(dst, uint64(c.ReceivedAt.UnixMilli()))
 	dst = le.AppendUint64(dst, uint64(c.AppID))
@@ -111,51 +111,51 @@ func appendRecord(dst []byte, c *Callback) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(value)))
 		dst = append(dst, value...)
 	}
-	le.PutUint32(dst[start+4:], uint32(len(dst)-start-recordHeaderLen))
+	le.PutUint32(dst[start+4:], uint32(len(dst)-start-itemHeaderLen))
 	return dst
 }
 
-// seal writes the checksum into a record.
-func seal(record []byte) { le.PutUint32(record[offsetCRC:], recordCRC(record)) }
+// seal writes the checksum into an item.
+func seal(item []byte) { le.PutUint32(item[offsetCRC:], itemCRC(item)) }
 
-func recordCRC(record []byte) uint32 {
-	c := crc32.Update(0, castagnoli, record[4:8])
-	return crc32.Update(c, castagnoli, record[recordHeaderLen:])
+func itemCRC(item []byte) uint32 {
+	c := crc32.Update(0, castagnoli, item[4:8])
+	return crc32.Update(c, castagnoli, item[itemHeaderLen:])
 }
 
-// record is one record as it stands in a segment.
-type record struct {
+// item is one item as it stands in a segment.
+type item struct {
 	Callback
 	offset  int64 // in the segment
 	size    int   // in the segment
 	removed bool
 }
 
-// cutRecord returns the first record of b, whole, with its checksum not looked at. ErrCorrupt:
+// cutItem returns the first item of b, whole, with its checksum not looked at. ErrCorrupt:
 // there is none, or not all of it is there.
-func cutRecord(b []byte) ([]byte, error) {
-	if len(b) < recordHeaderLen || string(b[:4]) != recordMagic {
-		return nil, fmt.Errorf("no record begins there: %w", ErrCorrupt)
+func cutItem(b []byte) ([]byte, error) {
+	if len(b) < itemHeaderLen || string(b[:4]) != itemMagic {
+		return nil, fmt.Errorf("no item begins there: %w", ErrCorrupt)
 	}
 	n := le.Uint32(b[4:])
-	if n < fixedLen || n > maxPayload || int64(n) > int64(len(b)-recordHeaderLen) {
-		return nil, fmt.Errorf("length %d with %d bytes left: %w", n, len(b)-recordHeaderLen, ErrCorrupt)
+	if n < fixedLen || n > maxPayload || int64(n) > int64(len(b)-itemHeaderLen) {
+		return nil, fmt.Errorf("length %d with %d bytes left: %w", n, len(b)-itemHeaderLen, ErrCorrupt)
 	}
-	return b[:recordHeaderLen+n], nil
+	return b[:itemHeaderLen+n], nil
 }
 
-// decodeRecord reads the first record of b into r, whose slices are views into b. offset is where
+// decodeItem reads the first item of b into r, whose slices are views into b. offset is where
 // b begins in its segment. ErrCorrupt: there is none that is whole, and r is not to be used.
-func decodeRecord(b []byte, offset int64, r *record) error {
-	whole, err := cutRecord(b)
+func decodeItem(b []byte, offset int64, r *item) error {
+	whole, err := cutItem(b)
 	if err != nil {
 		return err
 	}
-	if le.Uint32(whole[offsetCRC:]) != recordCRC(whole) {
+	if le.Uint32(whole[offsetCRC:]) != itemCRC(whole) {
 		return fmt.Errorf("checksum is wrong: %w", ErrCorrupt)
 	}
-	*r = record{offset: offset, size: len(whole), removed: whole[offsetState] == stateRemoved}
-	return r.decode(whole[recordHeaderLen:])
+	*r = item{offset: offset, size: len(whole), removed: whole[offsetState] == stateRemoved}
+	return r.decode(whole[itemHeaderLen:])
 }
 
 // decode reads a payload of at least fixedLen bytes.

@@ -15,13 +15,13 @@ import (
 	"github.com/tidegate/tidegate/schema"
 )
 
-// TestRecordBytes holds the layout: these bytes are on people's disks.
-func TestRecordBytes(t *testing.T) {
+// TestItemBytes holds the layout: these bytes are on people's disks.
+func TestItemBytes(t *testing.T) {
 	c := &Callback{
 		ReceivedAt: time.UnixMilli(0x0102030405), Reason: SignWrong, Source: netip.MustParseAddr("192.0.2.7"), AppID: 0x0607,
 		Command: []byte("C"), Query: []byte("qq"), Traceparent: nil, Body: []byte("body"),
 	}
-	b := appendRecord(nil, c)
+	b := appendItem(nil, c)
 	seal(b)
 	const want = "54477131" + "21000000" + "93dfa31d" + "4b000000" +
 		"0504030201000000" + "0706000000000000" + "02" + "04" + "c0000207" +
@@ -40,7 +40,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b []byte
 		var want []Callback
-		for range rapid.IntRange(1, 5).Draw(t, "records") {
+		for range rapid.IntRange(1, 5).Draw(t, "items") {
 			c := Callback{
 				ReceivedAt: time.UnixMilli(rapid.Int64Range(0, 1<<45).Draw(t, "received")).UTC(),
 				Reason:     Reason(rapid.IntRange(1, int(endReasons)-1).Draw(t, "reason")),
@@ -51,15 +51,15 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 				c.Source = netip.MustParseAddr(source)
 			}
 			from := len(b)
-			b = appendRecord(b, &c)
+			b = appendItem(b, &c)
 			seal(b[from:])
-			if len(b)-from > c.recordBytes() {
-				t.Fatalf("%d bytes, said to be at most %d", len(b)-from, c.recordBytes())
+			if len(b)-from > c.itemBytes() {
+				t.Fatalf("%d bytes, said to be at most %d", len(b)-from, c.itemBytes())
 			}
 			want = append(want, c)
 		}
 		var got []Callback
-		if err := eachRecordFrom(b, 0, func(r *record) error {
+		if err := eachItemFrom(b, 0, func(r *item) error {
 			got = append(got, r.Callback)
 			return nil
 		}); err != nil {
@@ -72,16 +72,16 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		bit := rapid.IntRange(0, 8*len(b)-1).Draw(t, "bit")
 		b[bit/8] ^= 1 << (bit % 8)
 		n, offset := 0, 0
-		err := eachRecordFrom(b, 0, func(r *record) error {
+		err := eachItemFrom(b, 0, func(r *item) error {
 			if !reflect.DeepEqual(r.Callback, want[n]) {
-				t.Errorf("record %d is %+v", n, r.Callback)
+				t.Errorf("item %d is %+v", n, r.Callback)
 			}
 			n++
 			offset = int(r.offset) + r.size
 			return nil
 		})
 		if err == nil && n != len(want) || err != nil && !errors.Is(err, ErrCorrupt) || bit/8 < offset && err == nil && !inState(b, bit/8) {
-			t.Errorf("bit %d: %d of %d records, %v", bit, n, len(want), err)
+			t.Errorf("bit %d: %d of %d items, %v", bit, n, len(want), err)
 		}
 	})
 }
@@ -89,11 +89,11 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 // inState says whether a byte is one that no checksum covers: state, and the zeros behind it.
 func inState(b []byte, at int) (in bool) {
 	for offset := 0; offset < len(b); {
-		r, err := cutRecord(b[offset:])
+		r, err := cutItem(b[offset:])
 		if err != nil {
 			return false
 		}
-		in = in || at >= offset+offsetState && at < offset+recordHeaderLen
+		in = in || at >= offset+offsetState && at < offset+itemHeaderLen
 		offset += len(r)
 	}
 	return in
@@ -111,26 +111,26 @@ func TestSegmentNames(t *testing.T) {
 	}
 }
 
-func FuzzRecord(f *testing.F) {
-	b := appendRecord(nil, refused(harbor, SignWrong, 1, "body"))
+func FuzzItem(f *testing.F) {
+	b := appendItem(nil, refused(harbor, SignWrong, 1, "body"))
 	seal(b)
 	f.Add(b)
 	f.Add(b[:len(b)-1])
-	f.Add([]byte(recordMagic))
+	f.Add([]byte(itemMagic))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, sealed := range []bool{false, true} {
 			b := bytes.Clone(b)
-			if whole, err := cutRecord(b); sealed && err == nil {
+			if whole, err := cutItem(b); sealed && err == nil {
 				seal(whole) // else the fuzzer never passes the checksum
 			}
-			var r record
-			if decodeRecord(b, 0, &r) != nil {
+			var r item
+			if decodeItem(b, 0, &r) != nil {
 				continue
 			}
-			again := appendRecord(nil, &r.Callback)
+			again := appendItem(nil, &r.Callback)
 			seal(again)
-			var second record
-			if err := decodeRecord(again, 0, &second); err != nil || r.removed {
+			var second item
+			if err := decodeItem(again, 0, &second); err != nil || r.removed {
 				second.removed = r.removed
 				if err != nil {
 					t.Fatal(err)

@@ -36,7 +36,7 @@ func readFS(fsys vfs.FS, dir string, each func(c *Callback, size int) error) (da
 		if err != nil {
 			return damaged, fmt.Errorf("read quarantine %s: %w", dir, err)
 		}
-		err = eachRecord(b, n.app, n.number, func(r *record) error {
+		err = eachItem(b, n.app, n.number, func(r *item) error {
 			if r.removed {
 				return nil
 			}

@@ -21,7 +21,7 @@ import (
 //	   +--------+--------+--------+--------+
 //	32 | app             | number          |   of the segment
 //	   +--------+--------+--------+--------+
-//	48 | moves ...                     CRC |   move: offset (8), record's CRC (4), sum (16)
+//	48 | moves ...                     CRC |   move: offset (8), item's CRC (4), sum (16)
 //	   +-----------------------------------+
 const (
 	admittingMagic  = "TDGQADMT"
@@ -38,12 +38,12 @@ func sumOf(payload []byte) sum {
 	return sum(whole[:len(sum{})])
 }
 
-// move is one record on its way into the journal.
+// move is one item on its way into the journal.
 type move struct {
-	offset int64  // of the record in its segment
-	crc    uint32 // of the record
+	offset int64  // of the item in its segment
+	crc    uint32 // of the item
 	sum    sum    // of the entry
-	done   bool   // the entry is durable in the journal, or the record is to be dropped
+	done   bool   // the entry is durable in the journal, or the item is to be dropped
 }
 
 // batch is what an admit has under way.
@@ -157,10 +157,10 @@ func (s *Store) mark(b *batch) error {
 	if err != nil {
 		return err
 	}
-	var r record
+	var r item
 	for i := range b.moves {
 		m := &b.moves[i]
-		if !m.done || m.offset < segmentHeaderLen || m.offset >= int64(len(data)) || decodeRecord(data[m.offset:], m.offset, &r) != nil {
+		if !m.done || m.offset < segmentHeaderLen || m.offset >= int64(len(data)) || decodeItem(data[m.offset:], m.offset, &r) != nil {
 			continue
 		}
 		if at := data[m.offset:]; !r.removed && le.Uint32(at[offsetCRC:]) == m.crc {

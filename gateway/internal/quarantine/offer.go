@@ -5,7 +5,7 @@ import "sync"
 // maxIdleBuffer bounds the buffer that is kept when little comes.
 const maxIdleBuffer = 256 << 10
 
-// pending is what waits for the next pass: records one after another, in the order in which they
+// pending is what waits for the next pass: items one after another, in the order in which they
 // came.
 type pending struct {
 	mu     sync.Mutex
@@ -37,7 +37,7 @@ func (s *Store) wake() {
 
 // add takes c, or says why not.
 func (p *pending) add(c *Callback, partBytes int64) (skip, bool) {
-	size := c.recordBytes()
+	size := c.itemBytes()
 	if int64(size) > partBytes-segmentHeaderLen || size > maxPartPending {
 		return skipSize, false
 	}
@@ -53,7 +53,7 @@ func (p *pending) add(c *Callback, partBytes int64) (skip, bool) {
 	case len(p.buf)+size > maxPending:
 		return skipAll, false
 	}
-	p.buf = appendRecord(p.buf, c)
+	p.buf = appendItem(p.buf, c)
 	p.share[part] = share + size
 	return 0, true
 }

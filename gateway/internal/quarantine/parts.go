@@ -35,8 +35,8 @@ type segment struct {
 	app    int64
 	number uint64
 	name   string
-	size   int64 // of the file: where the next record goes
-	kept   int64 // records that are not removed
+	size   int64 // of the file: where the next item goes
+	kept   int64 // items that are not removed
 	closed bool  // nothing is appended any more
 	dirty  bool  // in Store.unsynced
 }
@@ -98,7 +98,7 @@ func readSegment(fsys vfs.FS, path string, offset, end int64) (b []byte, err err
 }
 
 // adopt takes a segment of an earlier run into its part. Only ErrVersion and I/O are errors: what
-// was never written whole has no records, and goes with its part's oldest.
+// was never written whole has no items, and goes with its part's oldest.
 func (s *Store) adopt(n segmentFile) error {
 	size, err := fileSize(s.fs, s.path(n.name))
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *Store) countSegment(g *segment) {
 		s.complain("count "+g.name, err)
 		return
 	}
-	err = eachRecord(b, g.app, g.number, func(r *record) error {
+	err = eachItem(b, g.app, g.number, func(r *item) error {
 		if !r.removed {
 			g.kept++
 		}
@@ -179,21 +179,21 @@ func (s *Store) countSegment(g *segment) {
 	}
 }
 
-// eachRecord reads all records of a segment, removed ones too, until each returns an error. The
+// eachItem reads all items of a segment, removed ones too, until each returns an error. The
 // views in them live as long as b. ErrCorrupt: the rest cannot be read.
-func eachRecord(b []byte, app int64, number uint64, each func(*record) error) error {
+func eachItem(b []byte, app int64, number uint64, each func(*item) error) error {
 	if err := checkSegmentHeader(b, app, number); err != nil {
 		return err
 	}
-	return eachRecordFrom(b, segmentHeaderLen, each)
+	return eachItemFrom(b, segmentHeaderLen, each)
 }
 
-// eachRecordFrom is eachRecord for a segment's bytes b without a header, of which the records
+// eachItemFrom is eachItem for a segment's bytes b without a header, of which the items
 // begin at offset in b.
-func eachRecordFrom(b []byte, offset int, each func(*record) error) error {
-	var r record
+func eachItemFrom(b []byte, offset int, each func(*item) error) error {
+	var r item
 	for offset < len(b) {
-		if err := decodeRecord(b[offset:], int64(offset), &r); err != nil {
+		if err := decodeItem(b[offset:], int64(offset), &r); err != nil {
 			return fmt.Errorf("at %d: %w", offset, err)
 		}
 		offset += r.size

@@ -43,7 +43,7 @@ type Options struct {
 
 // MinBytes is the smallest MaxBytes at which callbacks of so many bytes, body and all, are kept.
 func MinBytes(callback int) int64 {
-	return partShare * int64(segmentHeaderLen+recordHeaderLen+fixedLen+64+callback)
+	return partShare * int64(segmentHeaderLen+itemHeaderLen+fixedLen+64+callback)
 }
 
 // Store is a quarantine. Its methods may be called from any goroutine.

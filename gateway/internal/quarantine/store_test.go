@@ -263,7 +263,7 @@ func TestFailingDevice(t *testing.T) {
 	}
 }
 
-// TestTornTail: what a crash leaves behind the last whole record is cut off, and nothing is
+// TestTornTail: what a crash leaves behind the last whole item is cut off, and nothing is
 // appended behind it.
 func TestTornTail(t *testing.T) {
 	mem := vfs.NewMem()

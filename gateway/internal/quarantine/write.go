@@ -27,14 +27,14 @@ func (s *Store) pass() (written int64) {
 	return written
 }
 
-// write puts records into the segments of their parts.
+// write puts items into the segments of their parts.
 func (s *Store) write(b []byte) (written int64) {
-	records := make(map[int64][][]byte)
+	items := make(map[int64][][]byte)
 	var order []int64 // parts as they came
 	for rest := b; len(rest) > 0; {
-		r, err := cutRecord(rest)
+		r, err := cutItem(rest)
 		if err != nil {
-			panic("BUG: what waits is not records: " + err.Error())
+			panic("BUG: what waits is not items: " + err.Error())
 		}
 		rest = rest[len(r):]
 		seal(r)
@@ -42,54 +42,54 @@ func (s *Store) write(b []byte) (written int64) {
 		if Reason(r[offsetReason]) == AppUnknown {
 			part = unknownPart
 		}
-		if records[part] == nil {
+		if items[part] == nil {
 			order = append(order, part)
 		}
-		records[part] = append(records[part], r)
+		items[part] = append(items[part], r)
 	}
 	if free, err := s.fs.Free(s.dir); err == nil && free < keepFree+int64(len(b)) {
 		for _, part := range order {
-			s.skip(records[part], skipDevice)
+			s.skip(items[part], skipDevice)
 		}
 		return 0
 	}
 	for _, part := range order {
-		written += s.writePart(s.part(part), records[part])
+		written += s.writePart(s.part(part), items[part])
 	}
 	return written
 }
 
-func (s *Store) skip(records [][]byte, why skip) {
-	s.metrics.skipped[why].Add(float64(len(records)))
+func (s *Store) skip(items [][]byte, why skip) {
+	s.metrics.skipped[why].Add(float64(len(items)))
 }
 
-// writePart appends records to a part, in as many segments as they need.
-func (s *Store) writePart(p *part, records [][]byte) (written int64) {
-	for len(records) > 0 {
+// writePart appends items to a part, in as many segments as they need.
+func (s *Store) writePart(p *part, items [][]byte) (written int64) {
+	for len(items) > 0 {
 		g := p.open(s.segmentBytes(p))
-		run, n := fitting(g, records, s.segmentBytes(p))
+		run, n := fitting(g, items, s.segmentBytes(p))
 		need := n
 		if g == nil {
 			need += segmentHeaderLen
 		}
 		switch changed, ok := s.makeRoom(p, need); {
 		case !ok:
-			s.skip(records[:run], skipAll)
-			records = records[run:]
+			s.skip(items[:run], skipAll)
+			items = items[run:]
 			continue
 		case changed:
 			continue // g may be gone
 		}
-		if err := s.append(p, g, records[:run]); err != nil {
+		if err := s.append(p, g, items[:run]); err != nil {
 			s.complain("write to the part of "+partName(p.app), err)
-			s.skip(records[:run], skipDevice)
+			s.skip(items[:run], skipDevice)
 		} else {
 			written += need
-			for _, r := range records[:run] {
+			for _, r := range items[:run] {
 				s.metrics.kept[r[offsetReason]].Inc()
 			}
 		}
-		records = records[run:]
+		items = items[run:]
 	}
 	return written
 }
@@ -100,7 +100,7 @@ func (s *Store) segmentBytes(p *part) int64 {
 	return min(max(minSegmentBytes, p.bytes/4), s.partBytes()/8)
 }
 
-// open returns the segment to which records of p go, nil: a new one.
+// open returns the segment to which items of p go, nil: a new one.
 func (p *part) open(limit int64) *segment {
 	if len(p.segs) == 0 {
 		return nil
@@ -112,14 +112,14 @@ func (p *part) open(limit int64) *segment {
 	return g
 }
 
-// fitting returns how many of the records go into g, or into a new segment where it is nil: at
+// fitting returns how many of the items go into g, or into a new segment where it is nil: at
 // least one, and no more than fill it.
-func fitting(g *segment, records [][]byte, limit int64) (run int, n int64) {
+func fitting(g *segment, items [][]byte, limit int64) (run int, n int64) {
 	size := int64(segmentHeaderLen)
 	if g != nil {
 		size = g.size
 	}
-	for _, r := range records {
+	for _, r := range items {
 		if run > 0 && size+n+int64(len(r)) > limit {
 			break
 		}
@@ -129,16 +129,16 @@ func fitting(g *segment, records [][]byte, limit int64) (run int, n int64) {
 	return run, n
 }
 
-// append writes records behind g with one write, or into a new segment of p where it is nil. After
+// append writes items behind g with one write, or into a new segment of p where it is nil. After
 // an error none of them counts, and the file is not written to any more.
-func (s *Store) append(p *part, g *segment, records [][]byte) (err error) {
+func (s *Store) append(p *part, g *segment, items [][]byte) (err error) {
 	fresh := g == nil
 	s.gather = s.gather[:0]
 	if fresh {
 		g = &segment{app: p.app, number: p.next, name: segmentName(p.app, p.next)}
 		s.gather = appendSegmentHeader(s.gather, p.app, g.number, s.now())
 	}
-	for _, r := range records {
+	for _, r := range items {
 		s.gather = append(s.gather, r...)
 	}
 	defer func() {
@@ -169,9 +169,9 @@ func (s *Store) append(p *part, g *segment, records [][]byte) (err error) {
 	}
 	g.size += int64(len(s.gather))
 	p.bytes += int64(len(s.gather))
-	g.kept += int64(len(records))
+	g.kept += int64(len(items))
 	s.size.Add(int64(len(s.gather)))
-	s.entries.Add(int64(len(records)))
+	s.entries.Add(int64(len(items)))
 	if !g.dirty {
 		g.dirty = true
 		s.unsynced = append(s.unsynced, g)

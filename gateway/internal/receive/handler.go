@@ -81,7 +81,7 @@ func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
 		return outcome(f)
 	}
 	if f := r.identify(q); f != notRefused {
-		r.setAside(ctx, q, f)
+		r.keepRefused(ctx, q, f)
 		return outcome(f)
 	}
 	q.decision = r.routes.Get().find(q.query.command, q.query.appID)

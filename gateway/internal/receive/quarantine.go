@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"math"
 	"net/netip"
 	"path"
 	"slices"
@@ -26,10 +25,10 @@ type Refused struct {
 	Body        []byte
 }
 
-// setAside hands a callback that was refused for f to Options.Quarantine, where f is one of the
+// keepRefused hands a callback that was refused for f to Options.Quarantine, where f is one of the
 // four reasons, and a route keeps such callbacks: what nobody wants kept is not kept because its
 // Sign was wrong.
-func (r *Receiver) setAside(ctx *fasthttp.RequestCtx, q *request, f refusal) {
+func (r *Receiver) keepRefused(ctx *fasthttp.RequestCtx, q *request, f refusal) {
 	if r.quarantine == nil {
 		return
 	}
@@ -85,6 +84,7 @@ type Second struct {
 	Reserve  bool            // its route may use the last tenth
 	Refusal  string          // not "": it would be refused today too, and why
 	Unsigned bool            // its app has no tokens: anyone may have sent it
+	Late     bool            // RequestTime was outside the window when it came: who once saw its Sign may have sent it
 }
 
 // Rechecker looks at refused callbacks again, as a request is looked at, but for the method, the
@@ -95,6 +95,7 @@ type Rechecker struct {
 	Routes        *Routes        // nil: Topic and Reserve are not looked for
 	Gateway       []byte         // ce_gateway
 	AcceptUnknown bool           // see Options
+	Window        time.Duration  // RequestTimeWindow of Options, for Second.Late; 0: its default
 
 	query   query
 	scratch []byte
@@ -112,12 +113,13 @@ func (k *Rechecker) Look(c *Refused) Second {
 		}
 		app = k.Apps.Unlisted(k.query.appID)
 	}
-	p, buf, f := authenticate(app, &k.query, c.At, math.MaxInt64, k.scratch)
+	setDefault(&k.Window, DefaultRequestTimeWindow)
+	p, buf, f := authenticate(app, &k.query, c.At, k.Window, k.scratch)
 	k.scratch = buf
 	if f != notRefused && (f != refusedRequestTime || p.position == noPosition) {
 		return Second{Refusal: refusals[f].reason}
 	}
-	second := Second{Unsigned: len(app.Tokens) == 0, Callback: schema.Callback{
+	second := Second{Unsigned: len(app.Tokens) == 0, Late: f == refusedRequestTime, Callback: schema.Callback{
 		Gateway: k.Gateway, AppID: k.query.appID, Command: k.query.command, ReceivedAt: c.At.UTC().Truncate(time.Millisecond),
 		Authenticated: p.by, Attributes: k.query.attributes, Body: c.Body,
 	}}

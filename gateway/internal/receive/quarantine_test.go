@@ -77,15 +77,16 @@ func TestRechecker(t *testing.T) {
 		accept       bool
 		want         string // refusal, or topic and what else there is
 	}{
-		{"right", target(signedApp, alarm) + at("1", vectorToken), false, "im.alarms.raw reserve sign 1"},
-		{"the old token of a rotation", target(rotatingApp, otherCommand) + at("1", "old-token"), false, "im.callbacks.raw sign 1"},
-		{"RequestTime in milliseconds", target(signedApp, alarm) + at("1669872112000", vectorToken), false, "im.alarms.raw reserve sign 1669872112000"},
+		{"right", target(signedApp, alarm) + at("1", vectorToken), false, "im.alarms.raw reserve sign late 1"},
+		{"right and in time", signed(alarm), false, "im.alarms.raw reserve sign 1669872112"},
+		{"the old token of a rotation", target(rotatingApp, otherCommand) + at("1", "old-token"), false, "im.callbacks.raw sign late 1"},
+		{"RequestTime in milliseconds", target(signedApp, alarm) + at("1669872112000", vectorToken), false, "im.alarms.raw reserve sign late 1669872112000"},
 		{"forged", target(signedApp, alarm) + at("1", "guess"), false, "sign_wrong"},
 		{"no Sign", target(signedApp, alarm), false, "sign_missing"},
 		{"no Sign needed", target(unsignedApp, alarm), false, "im.alarms.raw reserve none unsigned"},
 		{"unknown", target(unknownApp, alarm) + at("1", vectorToken), false, "app_unknown"},
 		{"unknown, accepted", target(unknownApp, alarm), true, "im.alarms.raw reserve none unsigned"},
-		{"dropped", target(signedApp, "State.StateChange") + at("1", vectorToken), false, " sign 1"},
+		{"dropped", target(signedApp, "State.StateChange") + at("1", vectorToken), false, " sign late 1"},
 		{"no query any more", "/?SdkAppid=1", false, "command_missing"},
 	} {
 		k := Rechecker{Apps: snapshot, Routes: routes, Gateway: []byte("g"), AcceptUnknown: row.accept}
@@ -100,6 +101,9 @@ func TestRechecker(t *testing.T) {
 					got += " reserve"
 				}
 				got += " " + second.Callback.Authenticated.String()
+				if second.Late {
+					got += " late"
+				}
 				if second.Unsigned {
 					got += " unsigned"
 				}
