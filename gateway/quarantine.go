@@ -42,8 +42,14 @@ func (f quarantineFlag) quarantineDir(j journalFlags) string {
 	return filepath.Join(j.JournalDir, quarantineName)
 }
 
-// wrongQuarantine returns what is wrong with --quarantine-max-bytes, nil when nothing is.
+// wrongQuarantine returns what is wrong with where refused callbacks are to be kept and how many,
+// nil when nothing is.
 func (s *settings) wrongQuarantine() error {
+	// The journal refuses a directory with anything else in it, and locks its own.
+	inside, err := filepath.Rel(process.Absolute(s.JournalDir), process.Absolute(s.quarantineDir(s.journalFlags)))
+	if err == nil && inside != quarantineName && (inside == "." || filepath.IsLocal(inside)) {
+		return fmt.Errorf("--quarantine-dir: in --journal-dir only %s is free for it, have %s", quarantineName, s.QuarantineDir)
+	}
 	if least := size(quarantine.MinBytes(s.maxPayload())); s.QuarantineMaxBytes != 0 && s.QuarantineMaxBytes < least {
 		return fmt.Errorf("--quarantine-max-bytes: want 0 or at least %v, have %v", least, s.QuarantineMaxBytes)
 	}

@@ -310,6 +310,8 @@ func TestCheckQuarantine(t *testing.T) {
 		{func() {}, nil, "ok:      quarantine DIR/journal/quarantine: is not there yet, the first start makes it\n"},
 		{func() {}, []string{"--quarantine-max-bytes=0"}, "warning: --quarantine-max-bytes: 0 keeps no refused callbacks"},
 		{func() {}, []string{"--quarantine-max-bytes=1MiB"}, "error:   --quarantine-max-bytes: want 0 or at least "},
+		{func() {}, []string{"--quarantine-dir=" + dir + "/journal"}, "error:   --quarantine-dir: in --journal-dir only quarantine is free for it, have DIR/journal\n"},
+		{func() {}, []string{"--quarantine-dir=" + dir + "/journal/parked"}, "error:   --quarantine-dir: in --journal-dir only quarantine is free for it, have DIR/journal/parked\n"},
 		{func() {
 			keptBy(t, dir, &quarantine.Callback{ReceivedAt: at, Reason: quarantine.AppUnknown, AppID: 1, Query: []byte("x")})
 		}, nil, "ok:      quarantine DIR/journal/quarantine: 1 refused callbacks, 83 B of 256.0 MiB in use\n"},

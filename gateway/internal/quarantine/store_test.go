@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -332,6 +333,62 @@ func TestNotOurs(t *testing.T) {
 				t.Errorf("a second one: %v", err)
 			}
 		})
+	}
+}
+
+// TestSmallerLimit: a start with a smaller MaxBytes evicts the oldest.
+func TestSmallerLimit(t *testing.T) {
+	mem := vfs.NewMem()
+	s := openIn(t, mem, 64<<20)
+	for n := range 40 {
+		keep(t, s, refused(harbor, SignWrong, n, strings.Repeat("x", 50_000)))
+	}
+	must(t, s.Close())
+	s = openIn(t, mem, 16<<20)
+	s.pass()
+	got := queries(t, mem, harbor)
+	if n := s.Stats(); n.Bytes > 1<<20 || n.Bytes != mem.Used() || len(got) < 15 || got[len(got)-1] != of(harbor, 39)[0] {
+		t.Errorf("%+v, kept %q", n, got)
+	}
+}
+
+// TestManyAtOnce: what Offer took while others offer, passes write and admits go on, is there once.
+func TestManyAtOnce(t *testing.T) {
+	mem := vfs.NewMem()
+	s := openIn(t, mem, 64<<20)
+	j, err := openJournal(mem)
+	must(t, err)
+	defer j.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	const senders, each = 4, 200
+	var group sync.WaitGroup
+	for sender := range senders {
+		group.Go(func() {
+			for n := range each {
+				reason := [...]Reason{SignWrong, AppUnknown}[n%2]
+				if !s.Offer(refused(harbor, reason, sender*each+n, "x")) {
+					t.Error("not taken")
+				}
+				s.Offer(refused(lantern, reason, n, "x"))
+			}
+		})
+	}
+	for range 5 {
+		_, err := s.Admit(t.Context(), harbor, j, admitAll, nil)
+		must(t, err)
+	}
+	group.Wait()
+	cancel()
+	must(t, <-done)
+	_, err = s.Admit(t.Context(), harbor, j, admitAll, nil)
+	must(t, err)
+	got, want := admitted(t, j), of(harbor, upTo(0, senders*each-1)...)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) || len(queries(t, mem, lantern)) != senders*each || s.Stats().Entries != senders*each {
+		t.Errorf("%d admitted of %d; of another app are left %d; %+v", len(got), len(want), len(queries(t, mem, lantern)), s.Stats())
 	}
 }
 
