@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -149,6 +150,46 @@ func TestBotchedRotation(t *testing.T) {
 	}
 	if all := logs + r.logs.String(); strings.Contains(all, signOf(right)) || strings.Contains(all, "QuotaUsed") {
 		t.Error("a Sign or a body is in the log")
+	}
+}
+
+// TestRefusedDuringAFlood: while unknown apps flood the quarantine beyond what it takes, all that is
+// refused of an honest app is kept, and comes once.
+func TestRefusedDuringAFlood(t *testing.T) {
+	c := broker(t, rawTopic)
+	r := start(t, t.TempDir(), "--brokers="+strings.Join(c.ListenAddrs(), ","), "--quarantine-max-bytes=32MiB")
+	var senders sync.WaitGroup
+	defer senders.Wait()
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	noise := strings.Repeat("x", 32<<10)
+	for sender := range 4 {
+		senders.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				r.post(int64(1+sender+n%100), schema.CommandQuotaAlarm, noise)
+			}
+		})
+	}
+	eventually(t, "the flood is more than what is kept", func() bool {
+		_, metrics := r.page(t, "/metrics")
+		return !strings.Contains(metrics, "tidegate_gateway_quarantine_evicted_total 0\n") && !strings.Contains(metrics, `tidegate_gateway_quarantine_skipped_total{reason="part"} 0`+"\n")
+	})
+	r.reloaded(t, strings.ReplaceAll(appsYAML, token, "botched"))
+	const honest = 200
+	for n := range honest {
+		r.refused(t, r.url(signedApp, schema.CommandQuotaAlarm), alarm(n), http.StatusUnauthorized)
+	}
+	r.reloaded(t, appsYAML)
+	if status, printed := command(t, "quarantine", "admit", "--journal-dir="+r.set.JournalDir, fmt.Sprint("--app=", signedApp)); status != process.ExitOK || !strings.Contains(printed, "\n200 admitted") {
+		t.Errorf("exit status %d\n%s", status, printed)
+	}
+	end()
+	seen := map[string]bool{}
+	for _, record := range consume(t, c, rawTopic, honest) {
+		seen[string(record.Value)] = true
+	}
+	if len(seen) != honest {
+		t.Errorf("%d different records of %d", len(seen), honest)
 	}
 }
 

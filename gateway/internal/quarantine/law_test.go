@@ -15,7 +15,7 @@ import (
 // offered no more than its share of the whole loses nothing (Q2).
 func TestPartsAreFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		const parts, limit = 24, 4 << 20
+		const parts, limit = 20, 1 << 20
 		mem := vfs.NewMem()
 		open := func() *Store {
 			s, err := Open(Options{Dir: dir, MaxBytes: limit, FS: mem})
@@ -28,7 +28,7 @@ func TestPartsAreFair(t *testing.T) {
 		offered := map[int64][]string{}
 		bytes := map[int64]int64{}
 
-		for n := range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for n := range rapid.IntRange(1, 150).Draw(t, "steps") {
 			switch rapid.IntRange(0, 9).Draw(t, "step") {
 			case 0:
 				if err := s.Close(); err != nil {
@@ -37,7 +37,7 @@ func TestPartsAreFair(t *testing.T) {
 				s = open()
 			default:
 				app := int64(rapid.IntRange(1, parts).Draw(t, "app"))
-				size := rapid.SampledFrom([]int{10, 3000, 30_000, 120_000}).Draw(t, "size")
+				size := rapid.SampledFrom([]int{10, 1000, 8000, 20_000}).Draw(t, "size")
 				for i := range rapid.IntRange(1, 12).Draw(t, "callbacks") {
 					c := refused(app, SignWrong, n*100+i, strings.Repeat("x", size))
 					if s.Offer(c) {
