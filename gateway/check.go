@@ -56,6 +56,7 @@ func (c *checkCommand) checkAll(ctx context.Context, f *process.Findings) {
 	if !c.Offline {
 		checkEdgeFiles(f, &c.Edge)
 		checkJournal(f, &c.settings)
+		checkQuarantine(f, &c.settings)
 		c.checkKafka(ctx, f, routes)
 	}
 }

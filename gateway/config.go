@@ -57,6 +57,8 @@ type settings struct {
 	JournalRetain   time.Duration `name:"journal-retain" placeholder:"DURATION" default:"10m" help:"How long delivered callbacks stay in the journal, to be delivered again should Kafka lose them. 0s: not at all."`
 	ParkedMaxBytes  size          `name:"parked-max-bytes" placeholder:"BYTES" default:"1GiB" help:"Most that callbacks may take that are parked because their topic refuses them. Then callbacks of that topic are answered 503."`
 
+	quarantineFlags `embed:""`
+
 	Ack               journal.Level `name:"ack" placeholder:"LEVEL" default:"disk" help:"What a 200 waits for where a route does not say: memory, disk or broker."`
 	AckDeadline       time.Duration `name:"ack-deadline" placeholder:"DURATION" default:"1.5s" help:"How long an answer waits before it is 503: for room in the journal, then it was not taken, and for its level, then it is not confirmed; both together. The vendor waits 2s."`
 	RequestTimeWindow time.Duration `name:"request-time-window" placeholder:"DURATION" default:"300s" help:"How far RequestTime of a signed callback may be from this machine's clock, both ways."`
@@ -121,6 +123,9 @@ func (s *settings) wrong(needBrokers bool) []error {
 	refuse(s.MaxConnections < 1, "--max-connections: want 1 or more, have %d", s.MaxConnections)
 	refuse(s.ShutdownDelay < 0, "--shutdown-delay: want 0s or more, have %v", s.ShutdownDelay)
 	refuse(s.DrainTimeout < 0, "--drain-timeout: want 0s or more, have %v", s.DrainTimeout)
+	if err := s.wrongQuarantine(); err != nil {
+		errs = append(errs, err)
+	}
 	if err := s.Kafka.CheckPrefix(); err != nil {
 		errs = append(errs, err)
 	}

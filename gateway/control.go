@@ -37,17 +37,20 @@ const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 //	/journal/skip         GET: the entry as it would be kept; POST: settle it
 //	/journal/replay       POST: deliver again
 //	/journal/limit        GET: the budget; POST: change it until the next start
+//	/quarantine/admit     POST: see second.handle
 type control struct {
 	delivery  *delivery
 	log       *zap.Logger
 	path      string
 	replaying sync.Mutex // held by the one replay that runs
+	more      []func(*http.ServeMux)
 }
 
 // openControl serves the control socket of the journal in dir, whose LOCK this process holds.
-// A gateway without it still takes callbacks, so that a failure is one warning and no error.
-func openControl(p *process.Process, d *delivery, dir string, log *zap.Logger) {
-	c := &control{delivery: d, log: log, path: filepath.Join(process.Absolute(dir), socketName)}
+// A gateway without it still takes callbacks, so that a failure is one warning and no error. more
+// add what others serve there.
+func openControl(p *process.Process, d *delivery, dir string, log *zap.Logger, more ...func(*http.ServeMux)) {
+	c := &control{delivery: d, log: log, more: more, path: filepath.Join(process.Absolute(dir), socketName)}
 	listener, err := listenSocket(dir)
 	if err != nil {
 		log.Warn("no control socket: journal skip, replay, limit and profiles do not reach this gateway", zap.String("path", c.path), zap.Error(err))
@@ -94,6 +97,9 @@ func (c *control) handler() http.Handler {
 	mux.HandleFunc("POST /journal/replay", c.replay)
 	mux.HandleFunc("GET /journal/limit", c.showLimit)
 	mux.HandleFunc("POST /journal/limit", c.setLimit)
+	for _, add := range c.more {
+		add(mux)
+	}
 	return mux
 }
 

@@ -138,10 +138,16 @@ func arguments(t *testing.T, dir string, more ...string) []string {
 // start runs a gateway over dir until the test ends.
 func start(t *testing.T, dir string, more ...string) *running {
 	t.Helper()
+	return startWith(t, seams{}, dir, more...)
+}
+
+// startWith is start with seams.
+func startWith(t *testing.T, with seams, dir string, more ...string) *running {
+	t.Helper()
 	r := &running{dir: dir, logs: new(buffer)}
 	set := settingsOf(t, arguments(t, dir, more...)...)
 	p := process.New(newLog(r.logs))
-	g, err := open(p, set, newLog(r.logs))
+	g, err := openWith(p, set, with, newLog(r.logs))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ type gateway struct {
 	routes   *reload.File[*receive.Routes]
 	delivery *delivery // journals, Kafka, forwarder
 	absorber *absorber // the journal, for the receiver
+	second   *second   // look at what was refused
 	receiver *receive.Receiver
 	edge     edgeFiles
 
@@ -65,7 +66,7 @@ func openWith(p *process.Process, set *settings, with seams, log *zap.Logger) (*
 	g := &gateway{set: set, seams: with, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
 	log.Info("gateway starting", zap.String("version", process.Version()), zap.String("gateway_name", set.GatewayName),
 		zap.String("apps", process.Absolute(set.Apps)), zap.String("routes", pathOrNone(set.Routes)), zap.String("journal_dir", process.Absolute(set.JournalDir)))
-	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openEdgeFiles, g.openDelivery, g.openControl, g.openReceiver} {
+	for _, step := range []func() error{g.openAdmin, g.openFiles, g.openEdgeFiles, g.openQuarantine, g.openDelivery, g.startQuarantine, g.openControl, g.openReceiver} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -139,7 +140,7 @@ func (g *gateway) openDelivery() (err error) {
 // openControl serves the control socket. It is closed after the last answer and before the
 // drain: from then on nothing changes what is delivered.
 func (g *gateway) openControl() error {
-	openControl(g.p, g.delivery, g.set.JournalDir, g.log.Named("control"))
+	openControl(g.p, g.delivery, g.set.JournalDir, g.log.Named("control"), g.second.handle)
 	return nil
 }
 
@@ -151,7 +152,7 @@ func (g *gateway) openReceiver() (err error) {
 		Path: g.set.Path, GatewayName: g.set.GatewayName, AcceptUnknown: g.set.UnknownApps == "accept",
 		AuthFailuresPerSecond: g.set.authFailures(), TrustedProxies: g.set.Edge.TrustedProxies, AllowedSources: g.edge.sources,
 		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.set.MaxConnections,
-		TopicFull: g.delivery.forwarder.TopicRefused, Log: g.log, Metrics: g.reg,
+		TopicFull: g.delivery.forwarder.TopicRefused, Quarantine: g.second.hook(), Log: g.log, Metrics: g.reg,
 	})
 	if err != nil {
 		return err

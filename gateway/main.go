@@ -4,8 +4,9 @@
 // Without a subcommand it runs until SIGTERM. check looks at all files, settings and the
 // cluster before a start; drain delivers what a stopped gateway's journal still holds;
 // journal stat, dump and verify read a journal beside a live gateway or a dead one; journal
-// skip and replay change what is delivered from it, and journal limit what it may take, through the
-// control socket in its directory where a gateway runs on it; that socket has the profiles too. `-h` is the
+// skip and replay change what is delivered from it, journal limit what it may take, and quarantine admit
+// takes what was refused, through the control socket in its directory where a gateway runs on it; that
+// socket has the profiles too. `-h` is the
 // reference of all settings; each is also an environment variable with the prefix
 // TIDEGATE_GATEWAY_, which the flag overrides.
 //
@@ -32,6 +33,8 @@ type commands struct {
 	Check   checkCommand   `cmd:"" help:"Check all files and settings, and what the cluster says; one line per finding, exit status 1 on an error."`
 	Drain   drainCommand   `cmd:"" help:"Deliver what a stopped gateway's journal still holds, without taking callbacks; exit status 0 when it is empty."`
 	Journal journalCommand `cmd:"" help:"Look into a journal, beside a live gateway or a dead one, and mend what is delivered from it."`
+
+	Quarantine quarantineCommand `cmd:"" help:"Look at callbacks that were refused for their Sign, its time or an unknown app, and let out what passes now."`
 }
 
 // commandLine is how the commands are called.

@@ -10,16 +10,18 @@ import (
 
 // Packages with mutants, as directories of this module.
 const (
-	journalPkg  = "gateway/internal/journal"
-	forwardPkg  = "gateway/internal/forward"
-	receivePkg  = "gateway/internal/receive"
-	edgePkg     = "gateway/internal/edge"
-	producePkg  = "internal/produce"
-	connPkg     = "internal/kafkaconn"
-	reloadPkg   = "internal/reload"
-	appsPkg     = "internal/apps"
-	pipelinePkg = "consumer/internal/pipeline"
-	groupPkg    = "consumer/internal/group"
+	journalPkg    = "gateway/internal/journal"
+	forwardPkg    = "gateway/internal/forward"
+	receivePkg    = "gateway/internal/receive"
+	edgePkg       = "gateway/internal/edge"
+	gatewayPkg    = "gateway"
+	quarantinePkg = "gateway/internal/quarantine"
+	producePkg    = "internal/produce"
+	connPkg       = "internal/kafkaconn"
+	reloadPkg     = "internal/reload"
+	appsPkg       = "internal/apps"
+	pipelinePkg   = "consumer/internal/pipeline"
+	groupPkg      = "consumer/internal/group"
 )
 
 // mutant is one promise broken on purpose.

@@ -81,6 +81,11 @@ func Dump(dir string, from LSN, yield func(Entry) error) error {
 	return dumpFS(vfs.OS(), dir, from, yield)
 }
 
+// DumpFS is Dump of a journal on another file system.
+func DumpFS(fsys FS, dir string, from LSN, yield func(Entry) error) error {
+	return dumpFS(fsys, dir, from, yield)
+}
+
 // inspect surveys a directory that somebody else may be changing.
 func inspect(fsys FS, dir string, whole bool) (v *survey, ident identity, abs string, err error) {
 	if abs, err = filepath.Abs(dir); err != nil {

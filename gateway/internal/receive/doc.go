@@ -9,7 +9,8 @@
 //     with the vendor's envelope, and no text of an internal error is in it.
 //   - A refusal is either *not taken*, and then the callback never comes, or *not
 //     confirmed*, and then it was appended and may still come, once. They have different
-//     ErrorCodes.
+//     ErrorCodes. What was refused for Sign, its time or an unknown app is handed over before
+//     the answer (Options.Quarantine) and can be looked at again (Rechecker).
 //   - An accepted callback costs no allocation: the query is parsed in place, the app is
 //     looked up in an immutable map, and the one copy of the bytes is the one into the
 //     journal.
@@ -31,7 +32,7 @@
 //	limit.go         the app's token buckets (kept in its ledger, see accounts.go); the in-flight cap
 //	refusal.go       what is answered when none of them let it pass
 //
-// Below the stages, server.go is fasthttp as it may stand on the open internet, conn.go how a
+// quarantine.go hands over what the first three refused, and looks again. Below the stages, server.go is fasthttp as it may stand on the open internet, conn.go how a
 // connection ends without a request being cut, deadline.go how its deadlines cost nothing,
 // held.go how an answer waits for the journal without a goroutine waiting for it, refusallog.go
 // how a flood of refusals is few lines of the log.

@@ -23,9 +23,9 @@ import (
 // that the answer says is that it was too much.
 //
 // A botched rotation looks the same from here: many callbacks of one app, from few addresses, with
-// a Sign that matches nothing. So this must not decide what is kept for a second look: what is kept
-// of an app of ours is bounded for each app, and is kept whatever is answered here. Only of apps
-// that nobody knows, which anyone can invent, nothing is kept beyond the limit.
+// a Sign that matches nothing; and so does an app that the vendor's console has before our file. So
+// this does not decide what is kept for a second look: what is kept of an app of ours is bounded for
+// each app, that of all others together, and is kept whatever is answered here.
 
 const (
 	// guessingBurst is how many seconds' worth of failures a source may have at once.

@@ -32,6 +32,7 @@ type request struct {
 	account  account   // of the app; the zero account until one is known
 	decision *decision // of the route; nil until there is one
 	retry    int       // seconds for Retry-After, where a stage knows them
+	refused  Refused   // while Options.Quarantine looks at it
 }
 
 func (r *Receiver) newRequest() any {
@@ -84,6 +85,7 @@ func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
 		return outcome(f)
 	}
 	if f := r.identify(q); f != notRefused {
+		r.keepRefused(ctx, q, f)
 		return outcome(r.slowed(ctx, q, f))
 	}
 	q.decision = r.routes.Get().find(q.query.command, q.query.appID)

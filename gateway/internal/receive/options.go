@@ -70,6 +70,11 @@ type Options struct {
 	// not block. nil: never.
 	TopicFull func(topic string) bool
 
+	// Quarantine is told of each callback that is refused for its Sign, for RequestTime, or
+	// because its app is unknown, and that a route would keep. It is called before the answer,
+	// must not block, and must copy what it keeps. nil: nobody.
+	Quarantine func(*Refused)
+
 	Now     func() time.Time      // nil: the time at which fasthttp had the request
 	Log     *zap.Logger           // nil: none
 	Metrics prometheus.Registerer // nil: none

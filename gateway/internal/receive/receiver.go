@@ -27,6 +27,7 @@ type Receiver struct {
 	sources       sources
 	window        time.Duration
 	topicFull     func(string) bool
+	quarantine    func(*Refused)   // nil: nobody
 	clock         func() time.Time // nil: fasthttp's
 	started       time.Time        // zero of the buckets' clock
 
@@ -60,6 +61,7 @@ func New(o Options) (*Receiver, error) {
 		sources:        sources{trusted: o.TrustedProxies, allowed: o.AllowedSources},
 		window:         o.RequestTimeWindow,
 		topicFull:      o.TopicFull,
+		quarantine:     o.Quarantine,
 		clock:          o.Now,
 		started:        time.Now(),
 		inFlight:       inFlight{limit: int64(o.MaxInFlight)},

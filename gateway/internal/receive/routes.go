@@ -75,6 +75,7 @@ func newRoutes(list []route, o RouteOptions) *Routes {
 		route{command: "*"})
 	r := &Routes{list: list, ack: o.Ack}
 	r.cache.Store(&map[string][]*decision{})
+	r.remember(schema.CommandQuotaAlarm)
 	return r
 }
 
