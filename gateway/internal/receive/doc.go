@@ -30,7 +30,8 @@
 //
 // Below the stages, server.go is fasthttp as it may stand on the open internet, conn.go how a
 // connection ends without a request being cut, deadline.go how its deadlines cost nothing,
-// held.go how an answer waits for the journal without a goroutine waiting for it.
+// held.go how an answer waits for the journal without a goroutine waiting for it. What stands before
+// the first byte of HTTP, TLS and the PROXY protocol, is package edge.
 //
 // # Refusals
 //
