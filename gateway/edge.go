@@ -82,13 +82,7 @@ func (g *gateway) listen() (net.Listener, error) {
 // better than none, and the gateway's work goes on with the files that it has.
 func (g *gateway) addEdgeChecks() {
 	if file := g.edge.certificate; file != nil {
-		g.ready.Add("file certificate", false, func() (bool, string) {
-			ok, detail := process.FileDetail(file.Status(), file.Get().String())
-			if warnings := file.Get().Warnings(time.Now()); warnings != nil {
-				ok, detail = false, detail+"; it "+strings.Join(warnings, "; it ")
-			}
-			return ok, detail
-		})
+		g.ready.Add("file certificate", false, func() (bool, string) { return certificateDetail(file) })
 	}
 	if file := g.edge.clientCA; file != nil {
 		addFileCheck(g.ready, file.Status)
@@ -98,6 +92,18 @@ func (g *gateway) addEdgeChecks() {
 			return process.FileDetail(file.Status(), fmt.Sprintf("%d networks", file.Get().Len()))
 		})
 	}
+}
+
+// certificateDetail says which certificate is in use, and is not ok where the one on disk is not, or
+// where clients refuse it or soon will.
+func certificateDetail(file *reload.File[*edge.Certificate]) (ok bool, detail string) {
+	c := file.Get()
+	ok, detail = process.FileDetail(file.Status(), c.String())
+	warnings := c.Warnings(time.Now())
+	if len(warnings) == 0 {
+		return ok, detail
+	}
+	return false, detail + "; it " + strings.Join(warnings, "; it ")
 }
 
 // logEdge says who can connect, and what is wrong with a certificate that is in use, now and

@@ -3,21 +3,26 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pires/go-proxyproto"
 
+	"github.com/tidegate/tidegate/gateway/internal/edge"
 	"github.com/tidegate/tidegate/internal/process"
+	"github.com/tidegate/tidegate/internal/reload"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -154,6 +159,35 @@ func TestGatewayOverTLS(t *testing.T) {
 	}
 	if logs := r.logs.String(); !strings.Contains(logs, `"tls":true`) || strings.Contains(logs, "nonsense") {
 		t.Error("the log does not say that there is TLS, or holds what stood in a key")
+	}
+}
+
+// TestEndingCertificateIsShown: one that clients soon refuse is a line of /readyz?verbose that is
+// not ok, and a warning of check.
+func TestEndingCertificateIsShown(t *testing.T) {
+	dir := t.TempDir()
+	_, _ = pair(t, dir)
+	key, err := tls.LoadX509KeyPair(dir+"/tls.crt", dir+"/tls.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(10*24*time.Hour + time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Leaf.PublicKey, key.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, dir, "ending.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	file, err := reload.Open("certificate", path, edge.ParseCertificate(dir+"/tls.key"), reload.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, detail := certificateDetail(file); ok || !strings.Contains(detail, "in 10 days; it names no host") {
+		t.Errorf("ok %v, %s", ok, detail)
+	}
+	var out bytes.Buffer
+	checkEdgeFiles(process.NewFindings(&out), &edgeFlags{TLSCert: path, TLSKey: dir + "/tls.key"})
+	if got := out.String(); strings.Count(got, "warning: ") != 2 || !strings.Contains(got, "for nobody until") {
+		t.Errorf("check says\n%s", got)
 	}
 }
 

@@ -165,6 +165,9 @@ func (c *Certificate) String() string {
 	for _, ip := range leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
+	if len(names) == 0 {
+		names = []string{"nobody"}
+	}
 	return fmt.Sprintf("for %s until %s", strings.Join(names, ", "), date(leaf.NotAfter))
 }
 

@@ -370,32 +370,42 @@ func TestClientCAFile(t *testing.T) {
 func TestSlowHandshake(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	certificate := newPair(t, ca, "gw.test").open(t)
-	e := newEcho(t, Options{Certificate: certificate, HandshakeTimeout: 2 * time.Second})
-	var slow []net.Conn
-	for i := range 50 {
-		c := e.dial(t)
-		if i%2 == 0 {
-			fmt.Fprint(c, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") // of a ClientHello of 512 bytes
+	slowly := func(e *echo) (slow []net.Conn) {
+		for i := range 50 {
+			c := e.dial(t)
+			if i%2 == 0 {
+				fmt.Fprint(c, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") // of a ClientHello of 512 bytes
+			}
+			slow = append(slow, c)
 		}
-		slow = append(slow, c)
+		return slow
 	}
-	if _, err := e.handshake(t, ca.client("gw.test")); err != nil {
+	patient := newEcho(t, Options{Certificate: certificate})
+	waiting := slowly(patient)
+	if _, err := patient.handshake(t, ca.client("gw.test")); err != nil {
 		t.Errorf("beside slow ones: %v", err)
 	}
+	for _, c := range waiting {
+		c.Close()
+	}
+	for range waiting {
+		<-patient.eof
+	}
+	if gone, cut := patient.failures(t, "gone"), patient.failures(t, "tls"); gone != 25 || cut != 25 {
+		t.Errorf("25 left without a word and 25 in the middle, counted are %v and %v", gone, cut)
+	}
+
+	strict := newEcho(t, Options{Certificate: certificate, HandshakeTimeout: 200 * time.Millisecond})
+	slow := slowly(strict)
 	for _, c := range slow {
 		ended(t, c)
 	}
-	for deadline := time.Now().Add(30 * time.Second); e.failures(t, "timeout") != float64(len(slow)); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%v of %d are counted", e.failures(t, "timeout"), len(slow))
-		}
-	}
 	for range slow {
-		<-e.eof
+		<-strict.eof
 	}
-	gone := newEcho(t, Options{Certificate: certificate})
-	gone.dial(t).Close()
-	gone.wantFailure(t, "gone", 0)
+	if n := strict.failures(t, "timeout"); n != float64(len(slow)) {
+		t.Errorf("%v of %d are counted", n, len(slow))
+	}
 }
 
 // TestDeadlineEndsHandshake: a deadline from outside, as a server sets it that stops, ends a

@@ -32,10 +32,12 @@
 //	limit.go         the app's token buckets (kept in its ledger, see accounts.go); the in-flight cap
 //	refusal.go       what is answered when none of them let it pass
 //
-// quarantine.go hands over what the first three refused, and looks again. Below the stages, server.go is fasthttp as it may stand on the open internet, conn.go how a
+// quarantine.go hands over what authentication refused, and looks again. Below the stages, server.go
+// is fasthttp as it may stand on the open internet, conn.go how a
 // connection ends without a request being cut, deadline.go how its deadlines cost nothing,
 // held.go how an answer waits for the journal without a goroutine waiting for it, refusallog.go
-// how a flood of refusals is few lines of the log.
+// how a flood of refusals is few lines of the log. What stands before the first byte of HTTP, TLS and
+// the PROXY protocol, is package edge.
 //
 // # Refusals
 //
