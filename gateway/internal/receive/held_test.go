@@ -371,7 +371,7 @@ func (l narrow) Accept() (net.Conn, error) {
 // TestHeldForADeafClient: a client that sends and never reads holds up nobody but itself, and
 // not for longer than WriteTimeout.
 func TestHeldForADeafClient(t *testing.T) {
-	j := openJournal(t, "/journal", journal.Options{FS: vfs.NewMem()}) // no disk that stalls
+	j := openJournal(t, "/journal", journal.Options{FS: vfs.NewMem(), MaxBytes: 1 << 30}) // no disk that stalls, room for all
 	defer closeJournal(t, j)
 	g := newGate(t, func(o *Options) {
 		unlimited(t)(o)

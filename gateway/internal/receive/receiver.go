@@ -29,8 +29,11 @@ type Receiver struct {
 	started       time.Time        // zero of the buckets' clock
 
 	inFlight       inFlight
-	leaving        atomic.Bool // every answer closes its connection
-	draining       atomic.Bool // every request is refused
+	waiting        waiting
+	freeBytes      int64                   // what a request may read without a share of waiting
+	hasRoom        func(reserve bool) bool // of the journal; nil: not known
+	leaving        atomic.Bool             // every answer closes its connection
+	draining       atomic.Bool             // every request is refused
 	maxConnections int
 	requests       sync.Pool // of *request
 	server         *fasthttp.Server
@@ -59,12 +62,17 @@ func New(o Options) (*Receiver, error) {
 		clock:          o.Now,
 		started:        time.Now(),
 		inFlight:       inFlight{limit: int64(o.MaxInFlight)},
+		waiting:        waiting{limit: o.MaxWaitingBytes},
+		freeBytes:      2 * int64(o.MaxHeaderBytes), // the reader's buffer, and a body as long
 		maxConnections: o.MaxConnections,
 		log:            o.Log,
 		metrics:        newMetrics(o.Metrics, func() int { return o.Apps.Get().Unsigned() }),
 	}
 	if r.clock != nil {
 		r.started = r.clock()
+	}
+	if j, ok := o.Journal.(interface{ HasRoom(reserve bool) bool }); ok {
+		r.hasRoom = j.HasRoom
 	}
 	r.requests.New = r.newRequest
 	r.server = r.newServer(&o)

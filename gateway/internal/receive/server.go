@@ -36,9 +36,10 @@ const (
 // newServer returns fasthttp as it may stand on the open internet.
 func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:      r.Handler,
-		ErrorHandler: r.handleError,
-		Concurrency:  o.MaxConnections + spareWorkers,
+		Handler:        r.Handler,
+		ErrorHandler:   r.handleError,
+		HeaderReceived: r.headerReceived,
+		Concurrency:    o.MaxConnections + spareWorkers,
 
 		ReadTimeout:        o.ReadTimeout,
 		WriteTimeout:       o.WriteTimeout,
@@ -62,16 +63,25 @@ func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 // connection is closed after it.
 func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	f := refusalOf(err)
+	c, _ := ctx.Conn().(*conn)
+	if c != nil {
+		c.linger.Store(f != refusedTimeout)
+		if c.share.none {
+			f = refusedBusy
+		}
+		defer c.giveBack()
+	}
+	defer ctx.Request.ReleaseBody(keptBytes)
+	if r.refuseEarly(ctx) {
+		return
+	}
 	if f == refusedTimeout && r.draining.Load() {
 		f = refusedDraining // a connection that was silent until its last word was due
-	}
-	if conn, ok := ctx.Conn().(*conn); ok && f != refusedTimeout {
-		conn.linger.Store(true)
 	}
 	r.metrics.outcomes[f].Inc()
 	nobody := &r.accounts.nobody
 	nobody.outcomes[f].Add(1)
-	nobody.refuse(f, r.now(ctx), 0, addressOf(ctx.RemoteAddr()), nil)
+	nobody.refuse(f, r.present(), 0, addressOf(ctx.RemoteAddr()), nil)
 	answerRefusal(ctx, f, 0)
 }
 
