@@ -47,6 +47,9 @@ func (c *conn) take(p []byte) (int, error) {
 	if c.receiver != nil && !c.share.reserve(&c.receiver.waiting, c.receiver.freeBytes, int64(len(p))) {
 		return 0, errNoRoom
 	}
+	if c.receiver != nil && c.share.read > c.receiver.mostBytes {
+		return 0, errTooLong
+	}
 	n, err := c.Conn.Read(p)
 	c.share.read += int64(n)
 	c.line.arrived(p[:n])

@@ -185,6 +185,16 @@ func (l *requestLine) handled(size int64) (ok bool) {
 	return ok
 }
 
+// padded says whether a chunked request, of which so many bytes were read, is mostly chunk sizes and
+// extensions: a bounded body can be sent in any number of bytes (RFC 9112, 7.1.1). What was read
+// beyond its end counts, too, which is nothing, or never looked at.
+func padded(r *fasthttp.Request, read int64) bool {
+	return r.Header.ContentLength() == chunkedLength && read-sizeOf(r) > maxPadding+int64(len(r.Body()))/2
+}
+
+// maxPadding is how much of a chunked request may be anything but its body, beside half of that.
+const maxPadding = 2 << 10
+
 // sizeOf is how many bytes a request has whose body is not chunked.
 func sizeOf(r *fasthttp.Request) int64 {
 	h := &r.Header

@@ -32,7 +32,7 @@ type request struct {
 	decision *decision // of the route; nil until there is one
 	retry    int       // seconds for Retry-After, where a stage knows them
 
-	misframed bool // the request line is not as it should be, see requestLine
+	misframed bool // as the connection saw it, see requestLine and padded
 	chunked   bool // the body is, so that it is the last request of its connection
 }
 
@@ -61,7 +61,7 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	c, _ := ctx.Conn().(*conn)
 	if c != nil {
 		c.begin()
-		q.misframed = !c.line.handled(sizeOf(&ctx.Request))
+		q.misframed = !c.line.handled(sizeOf(&ctx.Request)) || padded(&ctx.Request, c.share.read)
 	}
 	result := r.serve(ctx, q)
 	if result != outcomeHeld {

@@ -31,6 +31,7 @@ type Receiver struct {
 	inFlight       inFlight
 	waiting        waiting
 	freeBytes      int64                   // what a request may read without a share of waiting
+	mostBytes      int64                   // what one request may have on the wire
 	hasRoom        func(reserve bool) bool // of the journal; nil: not known
 	leaving        atomic.Bool             // every answer closes its connection
 	draining       atomic.Bool             // every request is refused
@@ -65,6 +66,7 @@ func New(o Options) (*Receiver, error) {
 		waiting:        waiting{limit: o.MaxWaitingBytes},
 		freeBytes:      2 * int64(o.MaxHeaderBytes), // the reader's buffer, and a body as long
 		maxConnections: o.MaxConnections,
+		mostBytes:      2 * int64(o.MaxHeaderBytes+o.MaxBodyBytes),
 		log:            o.Log,
 		metrics:        newMetrics(o.Metrics, func() int { return o.Apps.Get().Unsigned() }),
 	}

@@ -17,6 +17,9 @@ import (
 // errNoRoom ends a read for which there is no share. The request is refused as busy.
 var errNoRoom = errors.New("too many bytes of bodies are waiting")
 
+// errTooLong ends a chunked request that has become long without its body becoming so.
+var errTooLong = errors.New("request is too long")
+
 // keptBytes is the largest buffer for bodies that an idle connection keeps for its next request.
 const keptBytes = 16 << 10
 
