@@ -134,7 +134,7 @@ func validPort(s []byte) bool {
 // owned by the connection's goroutine.
 type requestLine struct {
 	got, used int64  // bytes read from the connection; bytes of the requests that were handled
-	last      []byte // what was read last; in fasthttp's buffer, where it stays until the next read
+	last      []byte // what was read last; in fasthttp's buffer, where it stays until the next read; nil: nothing ahead
 	passed    bool   // the line is over
 	begun     bool   // at least one byte of it was read
 	end       byte   // the last of these
@@ -181,6 +181,8 @@ func (l *requestLine) handled(size int64) (ok bool) {
 	l.passed, l.begun, l.odd, l.end = false, false, false, 0
 	if ahead := l.got - l.used; ahead > 0 {
 		l.look(l.last[max(0, int64(len(l.last))-ahead):])
+	} else {
+		l.last = nil // it may be the body's buffer
 	}
 	return ok
 }
