@@ -147,7 +147,7 @@ func (g *gateway) openReceiver() (err error) {
 	g.receiver, err = receive.New(receive.Options{
 		Journal: g.absorber, Apps: g.apps, Routes: g.routes,
 		Path: g.set.Path, GatewayName: g.set.GatewayName, AcceptUnknown: g.set.UnknownApps == "accept",
-		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.set.MaxConnections, MaxWaitingBytes: int64(g.set.MaxWaitingBytes),
+		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.connections(), MaxWaitingBytes: int64(g.set.MaxWaitingBytes),
 		TopicFull: g.delivery.forwarder.TopicRefused, Log: g.log, Metrics: g.reg,
 	})
 	if err != nil {

@@ -83,14 +83,26 @@ func (c *conn) leave(until time.Time) {
 }
 
 // SetReadDeadline sets the deadline, or the one of leave where that is for an idle
-// connection and comes earlier.
+// connection and comes earlier, or a shorter one where mustEarnRest says so.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.idle && !c.until.IsZero() && (t.IsZero() || t.After(c.until)) {
 		t = c.until
 	}
+	if c.idle && c.mustEarnRest() {
+		t = t.Add(c.receiver.server.ReadTimeout - c.receiver.server.IdleTimeout)
+	}
 	return c.read.set(t, c.Conn.SetReadDeadline)
+}
+
+// mustEarnRest says that the connection is about to wait for its next request and may only do so
+// for as long as a new one for its first: its last request was refused, or connections are scarce.
+// Otherwise whoever sends one bad request in two minutes on each keeps all that there are.
+func (c *conn) mustEarnRest() bool {
+	r := c.receiver
+	return r != nil && c.line.used > 0 && r.server.IdleTimeout > r.server.ReadTimeout &&
+		(!c.useful || 4*int(r.server.GetOpenConnectionsCount()) > 3*r.maxConnections)
 }
 
 // setReadDeadline is for where only a closed connection has an error, which does not matter.

@@ -115,6 +115,7 @@ func (r *Receiver) since(t time.Time) time.Duration {
 func (r *Receiver) Serve(ln net.Listener) error {
 	l := newListener(ln, r)
 	go l.conns.keep(l.closed) // ends after the last connection; Shutdown waits for it
+	defer l.spare.release()   // Accept is over by then
 	defer func() { _ = l.Close() }()
 	r.mu.Lock()
 	r.listener = l

@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -114,6 +115,7 @@ type listener struct {
 	net.Listener
 	receiver *Receiver
 	refusal  []byte // what a connection too many is told
+	spare    spare  // see files.go; used by Accept only
 	conns    *connections
 
 	closeOnce sync.Once
@@ -134,12 +136,15 @@ func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		switch {
-		case err == nil && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
+		case err == nil && l.spare.open() && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
 			one := l.conns.add(c)
 			one.prepare(l.receiver)
 			return one, nil
 		case err == nil:
 			l.refuse(c)
+			l.spare.open()
+		case outOfFiles(err) && l.spare.release():
+			l.receiver.log.Warn("no file is left, connections are refused", zap.Error(err))
 		case !passing(err):
 			return nil, err
 		default:
@@ -158,6 +163,10 @@ func (l *listener) refuse(c net.Conn) {
 	r := l.receiver
 	r.metrics.outcomes[refusedConnections].Inc()
 	r.accounts.nobody.outcomes[refusedConnections].Add(1)
+	if _, secured := c.(interface{ ConnectionState() tls.ConnectionState }); secured {
+		_ = c.Close() // a handshake would have to be waited for
+		return
+	}
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	_, _ = c.Write(l.refusal)
 	_ = c.Close()
