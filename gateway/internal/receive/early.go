@@ -96,11 +96,9 @@ func (r *Receiver) foreseeKeep(q *request, size int) refusal {
 // refused for want of proof may be an honest one, of an app whose token or number we do not know
 // yet, so it is kept in quarantine, for which there has to be a body. All other refusals need none.
 func (r *Receiver) unlessWanted(f refusal, size int) refusal {
-	switch f {
-	case refusedSignMissing, refusedSignWrong, refusedRequestTime, refusedAppUnknown:
-		if r.waiting.room(r.atMost(size), shareOfUnproven) {
-			return notRefused
-		}
+	wanted := f == refusedSignMissing || f == refusedSignWrong || f == refusedRequestTime || f == refusedAppUnknown
+	if wanted && r.waiting.room(r.atMost(size), shareOfUnproven) {
+		return notRefused
 	}
 	return f
 }

@@ -26,8 +26,8 @@ func strict(h *fasthttp.RequestHeader) (chunked, ok bool) {
 
 // scanHeaders goes through a header block as sent, up to and with its empty line. It refuses line
 // ends other than CR LF, continued lines (obs-fold), blanks in a name, Content-Length together with
-// Transfer-Encoding, a coding other than chunked, an expectation other than 100-continue, and a
-// Host that is none. What fasthttp has refused already is not looked for: other bytes that may not
+// Transfer-Encoding, a coding other than chunked, an expectation other than 100-continue, trailers, and
+// a Host that is none. What fasthttp has refused already is not looked for: other bytes that may not
 // stand in names or values, a second Content-Length, Transfer-Encoding or Host, a length that is
 // no number.
 func scanHeaders(raw []byte) (chunked, ok bool) {
@@ -40,10 +40,17 @@ func scanHeaders(raw []byte) (chunked, ok bool) {
 		line := raw[:end-1]
 		raw = raw[end+1:]
 		if len(line) == 0 {
-			return chunked, len(raw) == 0 && !(sized && chunked)
+			return chunked, len(raw) == 0 && (!sized || !chunked)
 		}
-		colon := bytes.IndexByte(line, ':')
-		if colon < 1 || line[0] == ' ' || line[0] == '\t' || bytes.IndexByte(line[:colon], ' ') >= 0 {
+		// One pass to the colon: a name holds no blank, so a line that goes on is none either.
+		colon := 0
+		for colon < len(line) && line[colon] != ':' {
+			if line[colon] <= ' ' {
+				return false, false
+			}
+			colon++
+		}
+		if colon == 0 || colon == len(line) {
 			return false, false
 		}
 		name, value := line[:colon], line[colon+1:]
@@ -63,6 +70,8 @@ func scanHeaders(raw []byte) (chunked, ok bool) {
 				return false, false
 			}
 			chunked = true
+		case colon == len("Trailer") && equalFold(name, "trailer"):
+			return false, false
 		}
 	}
 	return chunked, true // no header at all
@@ -85,7 +94,15 @@ func equalFold(s []byte, lower string) bool {
 }
 
 // trimBlanks cuts blanks and tabs off both ends.
-func trimBlanks(s []byte) []byte { return bytes.Trim(s, " \t") }
+func trimBlanks(s []byte) []byte {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
 
 // validHost says whether s is a host name or an address, with or without a port (RFC 9110, 7.2).
 // It is never used for anything.
@@ -107,14 +124,20 @@ func validHost(s []byte) bool {
 		port = len(s)
 	}
 	for _, c := range s[:port] {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
-		default:
+		if !hostBytes[c] {
 			return false
 		}
 	}
 	return port > 0 && validPort(s[port:])
 }
+
+// hostBytes are the bytes of a host name.
+var hostBytes = func() (table [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") {
+		table[c] = true
+	}
+	return table
+}()
 
 // validPort says whether s is nothing, or a colon and digits.
 func validPort(s []byte) bool {
