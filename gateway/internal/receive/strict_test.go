@@ -20,7 +20,7 @@ type strictRequest struct {
 }
 
 var (
-	strictLine   = regexp.MustCompile(`^([!#$%&'*+.^_|~0-9A-Za-z-]+) (/[^\x00-\x20\x7f#]*|(?i:https?)://[^\x00-\x20\x7f/?#]+(?:[/?][^\x00-\x20\x7f#]*)?) HTTP/1\.([01])$`)
+	strictLine   = regexp.MustCompile("^([!#$%&'*+.^_`|~0-9A-Za-z-]+) " + `(/[^\x00-\x20\x7f#]*|(?i:https?)://[^\x00-\x20\x7f/?#]+(?:[/?][^\x00-\x20\x7f#]*)?) HTTP/1\.([01])$`)
 	strictHeader = regexp.MustCompile("^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \\t]*([^\\x00-\\x08\\x0a-\\x1f\\x7f]*?)[ \\t]*$")
 	strictHost   = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]*)?$`)
 	strictLength = regexp.MustCompile(`^[0-9]{1,18}$`)
