@@ -41,6 +41,9 @@ test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes
 acceptance: build ## the proof: every fault scenario against three nodes of real Apache Kafka, as one table, also in benchmarks/results; KILLS=1000
 	KILLS='$(KILLS)' .ci/acceptance
 
+fuzz: ## any bytes over whole connections into the gateway's server, and how many inputs there were: DURATION=15m PARALLEL=2
+	.ci/fuzz $(or $(DURATION),5m) $(PARALLEL)
+
 mutants: ## break each promise on purpose, one at a time: a named test fails for each; ONLY=name,name for some
 	$(GO) run ./.ci/mutants -only '$(ONLY)'
 
@@ -73,4 +76,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka acceptance mutants check compare bench tidy clean
+.PHONY: help run build test torture test-kafka acceptance fuzz mutants check compare bench tidy clean

@@ -38,6 +38,19 @@ func (a *absorber) note(reserve bool, err error) {
 	}
 }
 
+// HasRoom is Journal.HasRoom: a large callback is refused by it before it comes to an append.
+func (a *absorber) HasRoom(reserve bool) bool {
+	if a.Journal.HasRoom(reserve) {
+		return true
+	}
+	if reserve {
+		a.reserve.note(journal.ErrFull)
+	} else {
+		a.ordinary.note(journal.ErrFull)
+	}
+	return false
+}
+
 // fullness says whether a journal has no room, by what its appends were told. The journal's
 // size alone does not say: delivered callbacks that are only kept make room when it is
 // needed.

@@ -74,6 +74,9 @@ func (c *checkCommand) checkSettings(f *process.Findings) {
 	if c.UnknownApps == "accept" {
 		f.Warn("--unknown-apps: callbacks of apps that are not listed are accepted unsigned, from anyone who knows the URL")
 	}
+	if most, fewer := fewerConnections(c.MaxConnections, maxFiles()); fewer && !c.Offline {
+		f.Warn("--max-connections: a process that may open %d files, as this one, takes %d; raise the limit of files (ulimit -n, LimitNOFILE=)", maxFiles(), most)
+	}
 	if c.Offline && errors.Is(c.Kafka.Check(), kafkaconn.ErrNoBrokers) {
 		f.Note("--brokers: not given, which the gateway needs")
 	}

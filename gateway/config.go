@@ -65,7 +65,9 @@ type settings struct {
 	AuthFailures      int           `name:"auth-failures-per-second" placeholder:"N" default:"20" help:"How many requests a second of one address may have no right Sign or name an unknown app, five times that at once; more are answered 429 guessing. A right Sign is never held against. 0: any number."`
 	MaxBodyBytes      size          `name:"max-body-bytes" placeholder:"BYTES" default:"262144" help:"Largest body of a callback; larger ones are answered 413. At most 1900KiB."`
 
-	MaxConnections int `name:"max-connections" placeholder:"COUNT" default:"16384" help:"Most connections at a time; one more is answered 503. Each may hold a body of --max-body-bytes in memory before it is authenticated."`
+	MaxConnections int `name:"max-connections" placeholder:"COUNT" default:"16384" help:"Most connections at a time; one more is answered 503. Each takes a file and about 40 KiB of memory."`
+
+	MaxWaitingBytes size `name:"max-waiting-bytes" placeholder:"BYTES" default:"256MiB" help:"Most that bodies may take that are being read, of all connections together; one that finds no room is answered 503. Bodies of less than about 8 KiB do not count."`
 
 	ShutdownDelay time.Duration `name:"shutdown-delay" placeholder:"DURATION" default:"0s" help:"How long to go on taking callbacks after /readyz turned to 503, so that load balancers notice."`
 	DrainTimeout  time.Duration `name:"drain-timeout" placeholder:"DURATION" default:"20s" help:"How long to go on delivering to Kafka after the last answer. What is left stays in the journal."`
@@ -121,6 +123,7 @@ func (s *settings) wrong(needBrokers bool) []error {
 	refuse(s.AuthFailures < 0, "--auth-failures-per-second: want 0 or more, have %d", s.AuthFailures)
 	refuse(s.MaxBodyBytes < 1 || s.MaxBodyBytes > maxBody, "--max-body-bytes: want 1 to %d, have %d", maxBody, int64(s.MaxBodyBytes))
 	refuse(s.MaxConnections < 1, "--max-connections: want 1 or more, have %d", s.MaxConnections)
+	refuse(s.MaxWaitingBytes < s.MaxBodyBytes, "--max-waiting-bytes: want at least --max-body-bytes (%v), have %v", s.MaxBodyBytes, s.MaxWaitingBytes)
 	refuse(s.ShutdownDelay < 0, "--shutdown-delay: want 0s or more, have %v", s.ShutdownDelay)
 	refuse(s.DrainTimeout < 0, "--drain-timeout: want 0s or more, have %v", s.DrainTimeout)
 	if err := s.wrongQuarantine(); err != nil {

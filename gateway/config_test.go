@@ -45,6 +45,7 @@ func TestDefaults(t *testing.T) {
 		"journal-max-bytes":   {s.JournalMaxBytes, size(0)},
 		"journal-retain":      {s.JournalRetain, 10 * time.Minute},
 		"max-connections":     {s.MaxConnections, 16384},
+		"max-waiting-bytes":   {s.MaxWaitingBytes, size(256 << 20)},
 		"parked-max-bytes":    {s.ParkedMaxBytes, size(1 << 30)},
 		"gateway-name":        {s.GatewayName, host},
 		"unknown-apps":        {s.UnknownApps, "refuse"},

@@ -151,7 +151,7 @@ func (g *gateway) openReceiver() (err error) {
 		Journal: g.absorber, Apps: g.apps, Routes: g.routes,
 		Path: g.set.Path, GatewayName: g.set.GatewayName, AcceptUnknown: g.set.UnknownApps == "accept",
 		AuthFailuresPerSecond: g.set.authFailures(), TrustedProxies: g.set.Edge.TrustedProxies, AllowedSources: g.edge.sources,
-		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.set.MaxConnections,
+		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.connections(), MaxWaitingBytes: int64(g.set.MaxWaitingBytes),
 		TopicFull: g.delivery.forwarder.TopicRefused, Quarantine: g.second.hook(), Log: g.log, Metrics: g.reg,
 	})
 	if err != nil {

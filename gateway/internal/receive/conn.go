@@ -32,11 +32,44 @@ type conn struct {
 	read, write deadline // see deadline.go
 
 	receiver *Receiver
-	held     held // see held.go
+	held     held        // see held.go
+	line     requestLine // see framing.go
+	share    share       // see waiting.go
+	useful   bool        // the last request was answered 200; owned by the connection's goroutine
 
 	mu    sync.Mutex
 	idle  bool      // guarded by mu: nothing of the next request was read
 	until time.Time // guarded by mu: for its first byte; zero: as fasthttp says
+}
+
+// take reads, where there is room for what is read.
+func (c *conn) take(p []byte) (int, error) {
+	if c.receiver != nil && !c.share.reserve(&c.receiver.waiting, c.receiver.freeBytes, int64(len(p))) {
+		return 0, errNoRoom
+	}
+	if c.receiver != nil && c.share.read > c.receiver.mostBytes {
+		return 0, errTooLong
+	}
+	n, err := c.Conn.Read(p)
+	c.share.read += int64(n)
+	c.line.arrived(p[:n])
+	return n, err
+}
+
+// end is called when a request was handled, with what came of it.
+func (c *conn) end(result outcome) {
+	c.giveBack()
+	c.useful = result == outcomeAccepted || result == outcomeDropped || result == outcomeHeld
+	if result == outcome(refusedHTTP) {
+		c.linger.Store(true) // what follows is not read as a request
+	}
+}
+
+// giveBack gives back what the request has of waiting.
+func (c *conn) giveBack() {
+	if c.receiver != nil {
+		c.share.giveBack(&c.receiver.waiting)
+	}
 }
 
 // leave lets the connection bring one more request, whose first byte must be there by until.
@@ -50,14 +83,26 @@ func (c *conn) leave(until time.Time) {
 }
 
 // SetReadDeadline sets the deadline, or the one of leave where that is for an idle
-// connection and comes earlier.
+// connection and comes earlier, or a shorter one where mustEarnRest says so.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.idle && !c.until.IsZero() && (t.IsZero() || t.After(c.until)) {
 		t = c.until
 	}
+	if c.idle && c.mustEarnRest() {
+		t = t.Add(c.receiver.server.ReadTimeout - c.receiver.server.IdleTimeout)
+	}
 	return c.read.set(t, c.Conn.SetReadDeadline)
+}
+
+// mustEarnRest says that the connection is about to wait for its next request and may only do so
+// for as long as a new one for its first: its last request was refused, or connections are scarce.
+// Otherwise whoever sends one bad request in two minutes on each keeps all that there are.
+func (c *conn) mustEarnRest() bool {
+	r := c.receiver
+	return r != nil && c.line.used > 0 && r.server.IdleTimeout > r.server.ReadTimeout &&
+		(!c.useful || 4*int(r.server.GetOpenConnectionsCount()) > 3*r.maxConnections)
 }
 
 // setReadDeadline is for where only a closed connection has an error, which does not matter.
@@ -85,6 +130,7 @@ func connState(readTimeout time.Duration) func(net.Conn, fasthttp.ConnState) {
 // called by the connection's own goroutine.
 func (c *conn) Close() error {
 	defer c.all.remove(c)
+	c.giveBack()
 	c.settle() // decided, and then fasthttp could not write it
 	c.held.turn.Lock()
 	defer c.held.turn.Unlock()

@@ -35,9 +35,30 @@
 // quarantine.go hands over what authentication refused, and looks again. Below the stages, server.go
 // is fasthttp as it may stand on the open internet, conn.go how a
 // connection ends without a request being cut, deadline.go how its deadlines cost nothing,
-// held.go how an answer waits for the journal without a goroutine waiting for it, refusallog.go
-// how a flood of refusals is few lines of the log. What stands before the first byte of HTTP, TLS and
-// the PROXY protocol, is package edge.
+// held.go how an answer waits for the journal without a goroutine waiting for it, files.go how a
+// connection is refused when the process has no files left, refusallog.go how a flood of refusals is
+// few lines of the log. What stands before the first byte of HTTP, TLS and the PROXY protocol, is
+// package edge.
+//
+// # What strangers can cost
+//
+// Memory: a connection takes up to 40 KiB, whatever it sends: buffers for reading and writing, a
+// body of up to 16 KiB that it may keep for the next. Larger bodies take their share of
+// MaxWaitingBytes while they are read (waiting.go). So it is never more than
+//
+//	MaxConnections x 40 KiB + 2 x MaxWaitingBytes
+//
+// and what the garbage collector has not freed yet, as fasthttp rounds a buffer up to a power of
+// two. Who is refused is refused before the
+// body is read where the header tells enough (early.go).
+//
+// Time: ReadTimeout is for a whole request from its first byte, header and body, so that one byte a
+// second ends like silence; a time of its own for the header would only be a shorter one of these.
+// A connection whose last request was refused waits as long as that for the next, not IdleTimeout.
+//
+// Framing: a request is what net/http and RFC 9112 say it is, or it is refused and its connection
+// closed (framing.go). testdata/wire is the corpus, testdata/wire.txt what is answered,
+// testdata/differences.txt where net/http answers otherwise, always less strictly.
 //
 // # Refusals
 //
@@ -65,7 +86,7 @@
 //	18  403  app_unknown        SdkAppid is not one of ours
 //	19  429  rate               the app is over its rate_limit, its quota alarms over their alarm_rate_limit
 //	20  503  journal_full       not taken: the journal cannot take it
-//	21  503  busy               not taken: too many callbacks in flight, or the disk is slower than they come
+//	21  503  busy               not taken: too many callbacks in flight, too many bytes of bodies, or the disk is slower than they come
 //	22  503  parked_full        not taken: the topic refuses, and what is parked for it has no room
 //	23  503  draining           not taken: this gateway is stopping
 //	24  503  connections        not taken: too many connections

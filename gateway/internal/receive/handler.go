@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"bytes"
 	"errors"
 	"net/netip"
 	"time"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/gateway/internal/entry"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -33,6 +33,9 @@ type request struct {
 	decision *decision // of the route; nil until there is one
 	retry    int       // seconds for Retry-After, where a stage knows them
 	refused  Refused   // while Options.Quarantine looks at it
+
+	misframed bool // as the connection saw it, see requestLine and padded
+	chunked   bool // the body is, so that it is the last request of its connection
 }
 
 func (r *Receiver) newRequest() any {
@@ -45,6 +48,7 @@ func (r *Receiver) newRequest() any {
 func (r *Receiver) release(q *request) {
 	q.callback = schema.Callback{}
 	q.account, q.decision, q.topic, q.retry, q.from = account{}, nil, "", 0, netip.Addr{}
+	q.misframed, q.chunked = false, false
 	q.query.forget()
 	r.requests.Put(q)
 }
@@ -56,8 +60,10 @@ func (r *Receiver) release(q *request) {
 func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
 	q.now = r.now(ctx)
-	if c, ok := ctx.Conn().(*conn); ok {
+	c, _ := ctx.Conn().(*conn)
+	if c != nil {
 		c.begin()
+		q.misframed = !c.line.handled(sizeOf(&ctx.Request)) || padded(&ctx.Request, c.share.read)
 	}
 	result := r.serve(ctx, q)
 	if result != outcomeHeld {
@@ -69,9 +75,13 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	default:
 		answerRefusal(ctx, refusal(result), q.retry)
 	}
-	if r.leaving.Load() {
+	if q.chunked || r.leaving.Load() {
 		ctx.SetConnectionClose()
 	}
+	if c != nil {
+		c.end(result)
+	}
+	ctx.Request.ReleaseBody(keptBytes)
 	r.release(q)
 }
 
@@ -109,16 +119,7 @@ func (r *Receiver) parse(ctx *fasthttp.RequestCtx, q *request) refusal {
 	if r.draining.Load() {
 		return refusedDraining
 	}
-	path, rawQuery, ok := splitTarget(ctx.Request.Header.RequestURI())
-	switch {
-	case !ok, smuggles(&ctx.Request.Header):
-		return refusedHTTP
-	case r.path != "" && string(path) != r.path:
-		return refusedPath
-	case !ctx.IsPost():
-		return refusedMethod
-	}
-	if f := q.query.parse(rawQuery); f != notRefused {
+	if f := r.parseHeader(&ctx.Request.Header, q); f != notRefused {
 		return f
 	}
 	body := ctx.Request.Body()
@@ -137,21 +138,22 @@ func (r *Receiver) parse(ctx *fasthttp.RequestCtx, q *request) refusal {
 	return notRefused
 }
 
-// smuggles says whether a request has both Content-Length and Transfer-Encoding (other than
-// identity, which fasthttp drops, and closes the connection behind it). fasthttp
-// takes the latter and closes the connection, as RFC 9112, 6.3, permits; no honest client
-// sends both, and what stands before us may have taken the former.
-func smuggles(h *fasthttp.RequestHeader) bool {
-	if len(h.Peek("Transfer-Encoding")) == 0 {
-		return false
+// parseHeader reads what stands before the body.
+func (r *Receiver) parseHeader(h *fasthttp.RequestHeader, q *request) refusal {
+	path, rawQuery, ok := splitTarget(h.RequestURI())
+	if !ok || q.misframed {
+		return refusedHTTP
 	}
-	for line := range bytes.Lines(h.RawHeaders()) {
-		name, _, _ := bytes.Cut(line, []byte(":"))
-		if bytes.EqualFold(bytes.TrimSpace(name), []byte("Content-Length")) {
-			return true
-		}
+	if q.chunked, ok = strict(h); !ok {
+		return refusedHTTP
 	}
-	return false
+	switch {
+	case r.path != "" && string(path) != r.path:
+		return refusedPath
+	case !h.IsPost():
+		return refusedMethod
+	}
+	return q.query.parse(rawQuery)
 }
 
 // identify finds the app and checks that the callback comes from those who know its token.
@@ -178,16 +180,21 @@ func (r *Receiver) identify(q *request) refusal {
 
 // limit takes a token from the app's bucket of this command: the quota alarm has its own.
 func (r *Receiver) limit(q *request) refusal {
-	b, rate := &q.account.ledger.others, q.account.app.RateLimit
-	if isAlarm(q.query.command) {
-		b, rate = &q.account.ledger.alarms, q.account.app.AlarmRateLimit
-	}
+	b, rate := q.bucket()
 	wait, ok := b.take(int64(q.now.Sub(r.started)), rate)
 	if !ok {
 		q.retry = retrySeconds(wait)
 		return refusedRate
 	}
 	return notRefused
+}
+
+// bucket is the bucket of the callback, with its rate.
+func (q *request) bucket() (*bucket, apps.RateLimit) {
+	if isAlarm(q.query.command) {
+		return &q.account.ledger.alarms, q.account.app.AlarmRateLimit
+	}
+	return &q.account.ledger.others, q.account.app.RateLimit
 }
 
 // keep appends the callback, and waits for its ack level or has the answer held until then.
@@ -205,7 +212,7 @@ func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 		r.inFlight.leave()
 		return outcome(r.notTaken(err))
 	}
-	if c := r.holder(ctx, d); c != nil {
+	if c := r.holder(ctx, q); c != nil {
 		c.hold(ticket, q, r.source(ctx, q))
 		return outcomeHeld
 	}

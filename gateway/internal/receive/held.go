@@ -71,6 +71,7 @@ type held struct {
 
 // prepare makes the connection ready to hold answers, where it can.
 func (c *conn) prepare(r *Receiver) {
+	c.receiver = r
 	tcp := kernelConn(c.Conn)
 	if tcp == nil {
 		return
@@ -79,7 +80,7 @@ func (c *conn) prepare(r *Receiver) {
 	if err != nil {
 		return
 	}
-	c.receiver, c.held.raw = r, raw
+	c.held.raw = raw
 	c.held.waiter.Tell = c.tell
 	c.held.try = func(fd uintptr) bool {
 		n, err := syscall.Write(int(fd), c.held.rest)
@@ -103,9 +104,10 @@ func kernelConn(c net.Conn) *net.TCPConn {
 }
 
 // holder returns the connection that can hold the answer to ctx, or nil.
-func (r *Receiver) holder(ctx *fasthttp.RequestCtx, d *decision) *conn {
+func (r *Receiver) holder(ctx *fasthttp.RequestCtx, q *request) *conn {
+	d := q.decision
 	c, ok := ctx.Conn().(*conn)
-	if !ok || c.held.raw == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || r.leaving.Load() ||
+	if !ok || c.held.raw == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.chunked || r.leaving.Load() ||
 		!ctx.Request.Header.IsHTTP11() || ctx.Request.Header.ConnectionClose() {
 		return nil
 	}
@@ -151,7 +153,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.held.broken {
 		return 0, net.ErrClosed
 	}
-	return c.Conn.Read(p)
+	return c.take(p)
 }
 
 // Write sends an answer, or holds it until the journal has told. p stays the caller's.

@@ -21,6 +21,7 @@ const (
 	DefaultMaxHeaderBytes    = 8 << 10
 	DefaultMaxInFlight       = 8192
 	DefaultMaxConnections    = 16384
+	DefaultMaxWaitingBytes   = 256 << 20
 	DefaultReadTimeout       = 10 * time.Second
 	DefaultWriteTimeout      = 10 * time.Second
 	DefaultIdleTimeout       = 2 * time.Minute
@@ -61,6 +62,10 @@ type Options struct {
 	MaxInFlight    int // callbacks between append and answer; a tenth is for routes with reserve
 	MaxConnections int
 
+	// MaxWaitingBytes bounds the bytes of bodies that are being read and were not handled yet,
+	// of all connections together. Bodies that fit into the reader's buffer are not counted.
+	MaxWaitingBytes int64
+
 	ReadTimeout  time.Duration // of a whole request, from its first byte; on a new connection from its start
 	WriteTimeout time.Duration // of one answer
 	IdleTimeout  time.Duration // between two requests of a connection
@@ -91,13 +96,14 @@ func (o *Options) complete() error {
 	setDefault(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	setDefault(&o.MaxInFlight, DefaultMaxInFlight)
 	setDefault(&o.MaxConnections, DefaultMaxConnections)
+	setDefault(&o.MaxWaitingBytes, DefaultMaxWaitingBytes)
 	setDefault(&o.ReadTimeout, DefaultReadTimeout)
 	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
 	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
 	setDefault(&o.Log, zap.NewNop())
-	if o.MaxBodyBytes < 0 || o.MaxHeaderBytes < 0 || o.MaxInFlight < 0 || o.MaxConnections < 0 || o.RequestTimeWindow < 0 {
-		return fmt.Errorf("negative limit: body %d, headers %d, in flight %d, connections %d, window %v",
-			o.MaxBodyBytes, o.MaxHeaderBytes, o.MaxInFlight, o.MaxConnections, o.RequestTimeWindow)
+	if o.MaxBodyBytes < 0 || o.MaxHeaderBytes < 0 || o.MaxInFlight < 0 || o.MaxConnections < 0 || o.MaxWaitingBytes < 0 || o.RequestTimeWindow < 0 {
+		return fmt.Errorf("negative limit: body %d, headers %d, in flight %d, connections %d, waiting %d, window %v",
+			o.MaxBodyBytes, o.MaxHeaderBytes, o.MaxInFlight, o.MaxConnections, o.MaxWaitingBytes, o.RequestTimeWindow)
 	}
 	if o.Path != "" && o.Path[0] != '/' {
 		return fmt.Errorf("path %q does not begin with a slash", o.Path)

@@ -20,25 +20,43 @@ const (
 )
 
 // splitTarget cuts a request target into path and query, both as sent. ok is false where
-// the target is neither a path nor an absolute URL (RFC 9112, 3.2), or holds a fragment,
-// which no client may send.
+// the target is neither a path nor an absolute URL of http or https (RFC 9112, 3.2), or holds a
+// fragment, which no client may send, or broken percent-encoding in the path.
 func splitTarget(target []byte) (path, query []byte, ok bool) {
 	if bytes.IndexByte(target, '#') >= 0 {
 		return nil, nil, false
 	}
 	if len(target) == 0 || target[0] != '/' {
-		_, rest, absolute := bytes.Cut(target, []byte("://"))
-		if !absolute {
+		scheme, rest, absolute := bytes.Cut(target, []byte("://"))
+		if !absolute || !equalFold(scheme, "http") && !equalFold(scheme, "https") {
 			return nil, nil, false
 		}
 		end := bytes.IndexAny(rest, "/?")
 		if end < 0 {
-			return nil, nil, true
+			return nil, nil, validHost(rest)
+		}
+		if !validHost(rest[:end]) {
+			return nil, nil, false
 		}
 		target = rest[end:]
 	}
 	path, query, _ = bytes.Cut(target, []byte("?"))
-	return path, query, true
+	return path, query, validPath(path)
+}
+
+// validPath says whether the percent-encoding of a path is whole. It is not decoded: --path has
+// none.
+func validPath(path []byte) bool {
+	for {
+		i := bytes.IndexByte(path, '%')
+		if i < 0 {
+			return true
+		}
+		if i+2 >= len(path) || unhex[path[i+1]] < 0 || unhex[path[i+2]] < 0 {
+			return false
+		}
+		path = path[i+3:]
+	}
 }
 
 // query is a parsed query string. Its slices are views into the string or, where a value

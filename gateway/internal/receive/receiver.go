@@ -32,8 +32,12 @@ type Receiver struct {
 	started       time.Time        // zero of the buckets' clock
 
 	inFlight       inFlight
-	leaving        atomic.Bool // every answer closes its connection
-	draining       atomic.Bool // every request is refused
+	waiting        waiting
+	freeBytes      int64                   // what a request may read without a share of waiting
+	mostBytes      int64                   // what one request may have on the wire
+	hasRoom        func(reserve bool) bool // of the journal; nil: not known
+	leaving        atomic.Bool             // every answer closes its connection
+	draining       atomic.Bool             // every request is refused
 	maxConnections int
 	requests       sync.Pool // of *request
 	server         *fasthttp.Server
@@ -65,7 +69,10 @@ func New(o Options) (*Receiver, error) {
 		clock:          o.Now,
 		started:        time.Now(),
 		inFlight:       inFlight{limit: int64(o.MaxInFlight)},
+		waiting:        waiting{limit: o.MaxWaitingBytes},
+		freeBytes:      2 * int64(o.MaxHeaderBytes), // the reader's buffer, and a body as long
 		maxConnections: o.MaxConnections,
+		mostBytes:      2 * int64(o.MaxHeaderBytes+o.MaxBodyBytes),
 		log:            o.Log,
 		metrics:        newMetrics(o.Metrics, func() int { return o.Apps.Get().Unsigned() }),
 	}
@@ -73,6 +80,9 @@ func New(o Options) (*Receiver, error) {
 		r.started = r.clock()
 	}
 	r.accounts = newAccounts(r.clockTime)
+	if j, ok := o.Journal.(interface{ HasRoom(reserve bool) bool }); ok {
+		r.hasRoom = j.HasRoom
+	}
 	r.requests.New = r.newRequest
 	r.server = r.newServer(&o)
 	// The hook first: a reload between the two must not be missed.
@@ -137,6 +147,7 @@ func (r *Receiver) Serve(ln net.Listener) error {
 	defer func() {
 		_ = l.Close()
 		teller.Wait()
+		l.spare.release() // Accept is over by then
 	}()
 	r.mu.Lock()
 	r.listener = l

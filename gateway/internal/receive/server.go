@@ -38,9 +38,10 @@ const (
 // newServer returns fasthttp as it may stand on the open internet.
 func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:      r.Handler,
-		ErrorHandler: r.handleError,
-		Concurrency:  o.MaxConnections + spareWorkers,
+		Handler:        r.Handler,
+		ErrorHandler:   r.handleError,
+		HeaderReceived: r.headerReceived,
+		Concurrency:    o.MaxConnections + spareWorkers,
 
 		ReadTimeout:        o.ReadTimeout,
 		WriteTimeout:       o.WriteTimeout,
@@ -64,16 +65,25 @@ func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 // connection is closed after it.
 func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	f := refusalOf(err)
+	c, _ := ctx.Conn().(*conn)
+	if c != nil {
+		c.linger.Store(f != refusedTimeout)
+		if c.share.none {
+			f = refusedBusy
+		}
+		defer c.giveBack()
+	}
+	defer ctx.Request.ReleaseBody(keptBytes)
+	if r.refuseEarly(ctx) {
+		return
+	}
 	if f == refusedTimeout && r.draining.Load() {
 		f = refusedDraining // a connection that was silent until its last word was due
-	}
-	if conn, ok := ctx.Conn().(*conn); ok && f != refusedTimeout {
-		conn.linger.Store(true)
 	}
 	r.metrics.outcomes[f].Inc()
 	nobody := &r.accounts.nobody
 	nobody.outcomes[f].Add(1)
-	r.refuse(nobody, f, r.now(ctx), 0, r.sources.of(ctx), nil)
+	r.refuse(nobody, f, r.clockTime(), 0, r.sources.of(ctx), nil)
 	answerRefusal(ctx, f, 0)
 }
 
@@ -106,6 +116,7 @@ type listener struct {
 	net.Listener
 	receiver *Receiver
 	refusal  []byte // what a connection too many is told
+	spare    spare  // see files.go; used by Accept only
 	conns    *connections
 
 	acceptLine sampler // of the log
@@ -128,12 +139,15 @@ func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		switch {
-		case err == nil && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
+		case err == nil && l.spare.open() && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
 			one := l.conns.add(c)
 			one.prepare(l.receiver)
 			return one, nil
 		case err == nil:
 			l.refuse(c)
+			l.spare.open()
+		case outOfFiles(err) && l.spare.release():
+			l.receiver.log.Warn("no file is left, connections are refused", zap.Error(err))
 		case !passing(err):
 			return nil, err
 		default:
@@ -147,7 +161,8 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 // refuse tells a connection that it is one too many. It does not wait: the answer fits
-// into the empty send buffer of a new connection.
+// into the empty send buffer of a new connection, and under TLS, where a handshake would have to
+// be waited for, nothing is written.
 func (l *listener) refuse(c net.Conn) {
 	r := l.receiver
 	r.metrics.outcomes[refusedConnections].Inc()

@@ -1,0 +1,61 @@
+package main
+
+// hostileMutants are of what comes over the socket: where a request ends, and what a body may hold.
+var hostileMutants = []mutant{
+	{
+		name: "length-and-chunked-is-taken", promise: "receive", pkg: receivePkg, test: "TestCorpus",
+		edits: []edit{{
+			"gateway/internal/receive/framing.go",
+			`len(raw) == 0 && (!sized || !chunked)`,
+			`len(raw) == 0 && (!sized || true)`,
+		}},
+	},
+	{
+		name: "another-coding-is-no-coding", promise: "receive", pkg: receivePkg, test: "TestDifferences",
+		edits: []edit{{
+			"gateway/internal/receive/framing.go",
+			"			if !equalFold(trimBlanks(value), \"chunked\") {\n				return false, false\n			}\n			chunked = true\n",
+			"			chunked = equalFold(trimBlanks(value), \"chunked\")\n",
+		}},
+	},
+	{
+		name: "a-chunked-request-is-not-the-last", promise: "receive", pkg: receivePkg, test: "TestCorpus",
+		edits: []edit{{
+			"gateway/internal/receive/handler.go",
+			`if q.chunked || r.leaving.Load() {`,
+			`if r.leaving.Load() {`,
+		}},
+	},
+	{
+		name: "second-request-line-is-not-watched", promise: "receive", pkg: receivePkg, test: "TestRequestLine",
+		edits: []edit{{
+			"gateway/internal/receive/framing.go",
+			`if ahead := l.got - l.used; ahead > 0 {`,
+			`if ahead := l.got - l.used; ahead < 0 {`,
+		}},
+	},
+	{
+		name: "bodies-need-no-room", promise: "receive", pkg: receivePkg, test: "TestChunksThatGrow",
+		edits: []edit{{
+			"gateway/internal/receive/waiting.go",
+			`if w.now.Add(n) > w.limit {`,
+			`if w.now.Add(n) < 0 {`,
+		}},
+	},
+	{
+		name: "looking-ahead-takes-a-token", promise: "receive", pkg: receivePkg, test: "TestRetryAfterOfAnEarlyRefusal",
+		edits: []edit{{
+			"gateway/internal/receive/early.go",
+			`return b.peek(int64`,
+			`return b.take(int64`,
+		}},
+	},
+	{
+		name: "no-body-for-the-quarantine", promise: "receive", pkg: receivePkg, test: "TestBodyOfTheUnprovenIsRead",
+		edits: []edit{{
+			"gateway/internal/receive/early.go",
+			`if wanted && r.waiting`,
+			`if wanted && size == 0 && r.waiting`,
+		}},
+	},
+}
