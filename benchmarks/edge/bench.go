@@ -59,6 +59,7 @@ func (b *bench) turn(ctx context.Context, g *gateway, s sample, f flow, length t
 	counted := span{now.Add(b.Warmup), now.Add(b.Warmup + length)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	f.cpu = g.cpu
 	var saw *seen
 	tasks = append(tasks, func(ctx context.Context, counted span) (err error) {
 		saw, err = f.drive(ctx, counted)
@@ -74,7 +75,7 @@ func (b *bench) turn(ctx context.Context, g *gateway, s sample, f flow, length t
 			done <- err
 		}()
 	}
-	used, err := cpuWithin(ctx, g, counted)
+	var err error
 	for range tasks {
 		err = errors.Join(err, <-done)
 	}
@@ -93,28 +94,12 @@ func (b *bench) turn(ctx context.Context, g *gateway, s sample, f flow, length t
 		}
 	}
 	if n := s.Accepted + s.Refused + s.FloodAccepted + s.FloodRefused; n > 0 {
-		s.CPUMicros = float64(used.Nanoseconds()) / 1000 / float64(n)
+		s.CPUMicros = float64(saw.cpu.Nanoseconds()) / 1000 / float64(n)
 	}
 	fmt.Printf("%d  %-10s %-32s %8.0f/s  200: %d  others: %d  p99 %d us  cpu %.1f us  %d MiB\n", s.Round+1, s.Part, s.Variant,
 		float64(s.Accepted+s.Refused)/s.Seconds, s.Accepted, s.Refused+s.Cut+s.Unanswered, s.P99Micros, s.CPUMicros, s.Resident>>20)
 	b.samples = append(b.samples, s)
 	return nil
-}
-
-// cpuWithin is the CPU time that g uses in s. It blocks until the end of s.
-func cpuWithin(ctx context.Context, g *gateway, s span) (time.Duration, error) {
-	var at [2]time.Duration
-	for i, when := range []time.Time{s.from, s.to} {
-		if err := wait(ctx, when); err != nil {
-			return 0, err
-		}
-		used, err := g.cpu()
-		if err != nil {
-			return 0, err
-		}
-		at[i] = used
-	}
-	return at[1] - at[0], nil
 }
 
 // wait returns at when, or with ctx's error when that ends before.

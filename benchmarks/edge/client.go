@@ -23,6 +23,10 @@ type flow struct {
 	conns    int
 	rate     float64 // arrivals a second on schedule; 0: closed loop
 	once     bool    // a new connection for each request
+
+	// cpu, where given, is the CPU time that the server has used so far. It is read by the
+	// loop that counts the answers: a goroutine for it would come late on a busy machine.
+	cpu func() (time.Duration, error)
 }
 
 // span is what of a run counts: from warm-up to the end.
@@ -34,6 +38,7 @@ type seen struct {
 	cut        int64      // connections that ended without an answer
 	unanswered int64      // on schedule: due in the span, no answer at the end of patience
 	elapsed    time.Duration
+	cpu        time.Duration           // of the server
 	latency    *hdrhistogram.Histogram // microseconds, of all answers, from when they were due
 	lateness   *hdrhistogram.Histogram // microseconds, on schedule: how late the client itself was
 }
@@ -82,12 +87,12 @@ func (f flow) drive(ctx context.Context, s span) (*seen, error) {
 		flow: f, span: s, epoll: -1, timer: -1, sockets: map[int32]*socket{}, schedule: schedule{begin: time.Now(), rate: f.rate},
 		buffer: make([]byte, 64<<10), events: make([]unix.EpollEvent, 512),
 	}
-	c.seen = seen{elapsed: s.to.Sub(s.from), latency: hdrhistogram.New(1, longest, 3), lateness: hdrhistogram.New(1, longest, 3)}
+	c.seen = seen{latency: hdrhistogram.New(1, longest, 3), lateness: hdrhistogram.New(1, longest, 3)}
 	defer c.close()
 	if err := c.open(); err != nil {
 		return nil, err
 	}
-	if err := c.loop(ctx, s.to); err != nil {
+	if err := c.count(ctx); err != nil {
 		return nil, err
 	}
 	if f.rate > 0 && !c.drained() {
@@ -97,6 +102,26 @@ func (f flow) drive(ctx context.Context, s span) (*seen, error) {
 		c.giveUp()
 	}
 	return &c.seen, nil
+}
+
+// count goes through warm-up and span. A closed loop's span is as long as it came to be.
+func (c *client) count(ctx context.Context) error {
+	var used [2]time.Duration
+	var at [2]time.Time
+	for i, until := range []time.Time{c.from, c.to} {
+		err := c.loop(ctx, until)
+		if err == nil && c.cpu != nil {
+			used[i], err = c.cpu()
+		}
+		if err != nil {
+			return err
+		}
+		if at[i] = time.Now(); i == 0 && c.rate == 0 {
+			c.from = at[i]
+		}
+	}
+	c.seen.cpu, c.seen.elapsed = used[1]-used[0], at[1].Sub(at[0])
+	return nil
 }
 
 // open makes the connections; those of a closed loop send at once.

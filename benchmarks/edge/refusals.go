@@ -147,7 +147,7 @@ func fill(g *gateway) (release func(), err error) {
 }
 
 func refusalFigures(all []sample) []figure {
-	measured := slices.DeleteFunc(slices.Clone(all), func(s sample) bool { return s.Part == partRefusals && s.WantedShare < wanted })
+	measured := slices.DeleteFunc(slices.Clone(all), func(s sample) bool { return s.Part == partRefusals && (s.WantedShare < wanted || s.CPUMicros == 0) })
 	var list []figure
 	for _, k := range kinds {
 		if k.base != "" {
