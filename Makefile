@@ -7,6 +7,8 @@ LDFLAGS := -s -w -X $(MODULE)/internal/process.version=$(VERSION)
 GO ?= go
 # Flags of benchmarks/compare, such as COMPARE='--rounds 5 --duration 4s'.
 COMPARE ?=
+# Flags of benchmarks/edge, such as EDGE='--only refusals --rounds 3'.
+EDGE ?=
 # How often acceptance kills the gateway.
 KILLS ?= 20
 # Packages whose tests start the real binaries; the others need nothing but Go.
@@ -59,6 +61,9 @@ check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin)
 compare: build ## the gateway at each ack level beside handlers that only answer, Kafka away, there and returning, and a table of the goals, into benchmarks/results; 13 minutes
 	.ci/compare $(COMPARE)
 
+edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 5 minutes
+	.ci/edge $(EDGE)
+
 bench: build ## figures of this machine into benchmarks/results: compare, the parts over their baselines, memory, the packages; 20 minutes
 	.ci/bench $(COMPARE)
 
@@ -76,4 +81,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka acceptance fuzz mutants check compare bench tidy clean
+.PHONY: help run build test torture test-kafka acceptance fuzz mutants check compare edge bench tidy clean

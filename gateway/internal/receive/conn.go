@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -136,7 +135,7 @@ func (c *conn) Close() error {
 	defer c.held.turn.Unlock()
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
 		if half.CloseWrite() == nil && c.read.set(time.Now().Add(lingerTime), c.Conn.SetReadDeadline) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+			discard(c.Conn, c.held.raw, lingerBytes)
 		}
 	}
 	return c.Conn.Close()

@@ -1,0 +1,90 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	partFairness = "fairness"
+	partRefusals = "refusals"
+	partReload   = "reload"
+	partLoris    = "slow-loris"
+
+	variantAlone      = "alone"
+	variantFlood      = "one app at 20 x its limit"
+	variantForged     = "bad signatures, 4,000/s"
+	variantForgedMost = "bad signatures, closed loop"
+
+	honestApps = 50
+	honestRate = 100 // callbacks a second of all of them together
+	floodTimes = 20  // of its limit, that the loud app sends
+	forgedRate = 4000
+	floodConns = 64
+)
+
+// fairness has 50 honest apps send on schedule: alone, beside one app that sends 20 times what
+// it may, and beside one source that guesses signatures in the names of the honest.
+func (b *bench) fairness(ctx context.Context) (err error) {
+	g, err := b.start(ctx, appsFile(honestApps, 0))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.kill()) }()
+	for round := range b.Rounds {
+		for _, variant := range []string{variantAlone, variantFlood, variantForged, variantForgedMost} {
+			s := sample{Part: partFairness, Variant: variant, Round: round}
+			f := flow{server: g.listen, source: honestSource, requests: honest(honestApps, time.Now()), conns: honestApps, rate: honestRate}
+			var tasks []beside
+			var flood seen
+			if loud := floodOf(g, variant); loud != nil {
+				tasks = append(tasks, func(ctx context.Context, counted span) error {
+					saw, err := loud.drive(ctx, counted)
+					if err == nil {
+						flood = *saw
+					}
+					return err
+				})
+			}
+			fill := func(s *sample) error {
+				s.FloodAccepted, s.FloodRefused = flood.accepted(), flood.refused()
+				return nil
+			}
+			if err := b.turn(ctx, g, s, f, b.Turn, fill, tasks...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// floodOf is what comes beside the honest in a variant; nil: nothing.
+func floodOf(g *gateway, variant string) *flow {
+	now := time.Now()
+	f := &flow{server: g.listen, source: hostileSource, conns: floodConns}
+	switch variant {
+	case variantFlood:
+		f.requests, f.rate = [][]byte{right(limitedApp, now).write()}, floodTimes*rateLimit
+	case variantForged, variantForgedMost:
+		for i := range honestApps {
+			f.requests = append(f.requests, forged(firstApp+int64(i), now).write())
+		}
+		if variant == variantForged {
+			f.rate = forgedRate
+		}
+	default:
+		return nil
+	}
+	return f
+}
+
+func fairnessFigures(all []sample) []figure {
+	var list []figure
+	for _, variant := range []string{variantFlood, variantForged, variantForgedMost} {
+		list = append(list, honestFigures(all, partFairness, variant, variantAlone, 1.2)...)
+	}
+	return list
+}

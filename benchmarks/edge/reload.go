@@ -1,0 +1,121 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+)
+
+const (
+	variantQuiet     = "not reloaded"
+	variantReloading = "reloaded every second"
+	variantAfter     = "after it, idle"
+
+	reloadApps     = 5000
+	reloadRate     = 10000 // callbacks a second
+	reloadConns    = 256
+	reloadsMetric  = "tidegate_reloads_total"
+	reloadInterval = time.Second
+)
+
+// reload has apps of a file with 5,000 send 10,000 callbacks a second, with the file left
+// alone and with all of it changed every second. Memory is looked at when the gateway has
+// been idle: before the first reload, and after each turn with reloads.
+func (b *bench) reload(ctx context.Context) (err error) {
+	g, err := b.start(ctx, appsFile(reloadApps, 0))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.kill()) }()
+	version := 0
+	for round := range b.Rounds {
+		for _, variant := range []string{variantQuiet, variantReloading} {
+			before, err := reloads(ctx, g)
+			if err != nil {
+				return err
+			}
+			fill := func(s *sample) error {
+				after, err := reloads(ctx, g)
+				s.Reloads, s.Failed = after["ok"]-before["ok"], after["failed"]-before["failed"]
+				if least := max(1, math.Floor(b.Turn.Seconds()/2)); variant == variantReloading && (s.Reloads < least || s.Failed > 0) {
+					b.wrong = append(b.wrong, fmt.Errorf("reload in round %d: %.0f reloads, at least %.0f were to be, and %.0f failed", round+1, s.Reloads, least, s.Failed))
+				}
+				return err
+			}
+			var tasks []beside
+			if variant == variantReloading {
+				tasks = append(tasks, func(ctx context.Context, counted span) error { return rewrite(ctx, counted, g.apps, &version) })
+			}
+			f := flow{server: g.listen, source: honestSource, requests: honest(reloadConns, time.Now()), conns: reloadConns, rate: reloadRate}
+			if err := b.turn(ctx, g, sample{Part: partReload, Variant: variant, Round: round}, f, b.Turn, fill, tasks...); err != nil {
+				return err
+			}
+			if err := b.idle(ctx, g, round, variant); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reloads are the reloads so far, by result.
+func reloads(ctx context.Context, g *gateway) (map[string]float64, error) {
+	counted, err := g.scrape(ctx, reloadsMetric, "result")
+	if errors.Is(err, errNoMetric) {
+		return map[string]float64{}, nil // none yet
+	}
+	return counted, err
+}
+
+// rewrite replaces the file with another version of itself every second, until the span is over.
+func rewrite(ctx context.Context, s span, path string, version *int) error {
+	for at := time.Now(); at.Before(s.to); at = at.Add(reloadInterval) {
+		if err := wait(ctx, at); err != nil {
+			return err
+		}
+		*version++
+		next := path + ".next"
+		if err := errors.Join(os.WriteFile(next, appsFile(reloadApps, *version), 0o600), os.Rename(next, path)); err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
+	}
+	return nil
+}
+
+// idle lets the gateway rest and notes its memory: before the first reload, and after each
+// turn with reloads.
+func (b *bench) idle(ctx context.Context, g *gateway, round int, variant string) error {
+	s := sample{Part: partReload, Variant: variantAfter, Round: round + 1}
+	if variant == variantQuiet {
+		if round > 0 {
+			return nil
+		}
+		s.Round = 0
+	}
+	if err := wait(ctx, time.Now().Add(b.Idle)); err != nil {
+		return err
+	}
+	var err error
+	s.Resident, err = g.resident()
+	b.samples = append(b.samples, s)
+	return err
+}
+
+// memoryAfter is the memory at the end over that before the first reload.
+func memoryAfter(all []sample) []float64 {
+	resident := each(all, partReload, variantAfter, mib)
+	if len(resident) < 2 {
+		return nil
+	}
+	return []float64{resident[len(resident)-1] / resident[0]}
+}
+
+func reloadFigures(all []sample) []figure {
+	list := honestFigures(all, partReload, variantReloading, variantQuiet, 1.2)
+	return append(list, figure{partReload, "resident memory at the end, idle, over before the first reload", atMost(1.2), "%.2f", memoryAfter(all)})
+}

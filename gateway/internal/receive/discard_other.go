@@ -1,0 +1,14 @@
+//go:build !linux
+
+package receive
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+// discard reads from conn and forgets until its end, an error, its read deadline or most bytes.
+func discard(conn net.Conn, _ syscall.RawConn, most int64) {
+	_, _ = io.CopyN(io.Discard, conn, most)
+}
