@@ -3,6 +3,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -24,8 +27,32 @@ type kind struct {
 	reason string // label of tidegate_gateway_callbacks_total; empty: accepted
 	base   string // name of its baseline; empty: it is one
 	once   bool   // a new connection each time; else as the answer says
-	full   bool   // of a gateway whose connections are all taken
+	at     variant
 	make   func(now time.Time) []byte
+}
+
+// variant is a gateway that differs from the others.
+type variant int
+
+const (
+	open    variant = iota // takes what is right, and tells who fails why
+	full                   // has all its connections taken
+	guarded                // has told this source often enough
+	walled                 // takes nothing of this source
+)
+
+// flags are what makes a gateway the variant. dir is a folder for its files.
+func (v variant) flags(dir string) ([]string, error) {
+	switch v {
+	case full:
+		return []string{"--max-connections=" + strconv.Itoa(fewConns)}, nil
+	case guarded:
+		return []string{"--auth-failures-per-second=1"}, nil
+	case walled:
+		file := filepath.Join(dir, "sources.yaml")
+		return []string{"--allow-sources=" + file}, os.WriteFile(file, []byte("sources: [192.0.2.0/24]\n"), 0o600)
+	}
+	return []string{"--auth-failures-per-second=0"}, nil
 }
 
 // change makes a callback of the first app that is right but for what f does to it.
@@ -62,6 +89,9 @@ var kinds = []kind{
 	{name: "app_unknown", reason: "app_unknown", base: baseKept, make: change(func(c *callback) { c.app = "1999999999" })},
 	{name: "rate", reason: "rate", base: baseKept, make: func(now time.Time) []byte { return right(emptyApp, now).write() }},
 
+	{name: "guessing", reason: "guessing", base: baseKept, at: guarded, make: func(now time.Time) []byte { return forged(firstApp, now).write() }},
+
+	{name: "source", reason: "source", base: baseNew, at: walled, make: change(func(*callback) {})},
 	{name: "http", reason: "http", base: baseNew, make: func(time.Time) []byte { return []byte("POST /im\r\nx\r\n\r\n") }},
 	{name: "header_size", reason: "header_size", base: baseNew, make: change(func(c *callback) {
 		c.headers = "X-Long: " + strings.Repeat("x", 32<<10) + "\r\n"
@@ -70,7 +100,7 @@ var kinds = []kind{
 	{name: "body_size, a byte too many", reason: "body_size", base: baseLarge, make: change(func(c *callback) { c.body = strings.Repeat("x", largest+1) })},
 	{name: "body_size, 2 MiB", reason: "body_size", base: baseLarge, make: change(func(c *callback) { c.body = strings.Repeat("x", 2<<20) })},
 	// Nothing is sent: it is refused before anything is read.
-	{name: "connections", reason: "connections", base: baseNew, full: true, make: func(time.Time) []byte { return nil }},
+	{name: "connections", reason: "connections", base: baseNew, at: full, make: func(time.Time) []byte { return nil }},
 }
 
 // notCausable are the reasons that no request causes at once, each with why it has no line.

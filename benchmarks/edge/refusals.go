@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -22,17 +21,20 @@ const refusalConns = 64
 // refusals measures the gateway's CPU for each kind of answer, each in a turn of its own in
 // every round. What a turn was answered is read from the gateway's own counters.
 func (b *bench) refusals(ctx context.Context) (err error) {
-	open, err := b.start(ctx, appsFile(honestApps, 0))
-	if err != nil {
-		return err
+	gateways := map[variant]*gateway{}
+	for _, v := range []variant{open, full, guarded, walled} {
+		flags, err := v.flags(b.work)
+		if err != nil {
+			return fmt.Errorf("refusals: %w", err)
+		}
+		g, err := b.start(ctx, appsFile(honestApps, 0), flags...)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, g.kill()) }() // when all turns are over
+		gateways[v] = g
 	}
-	defer func() { err = errors.Join(err, open.kill()) }()
-	full, err := b.start(ctx, appsFile(honestApps, 0), "--max-connections="+strconv.Itoa(fewConns))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, full.kill()) }()
-	counted, err := open.scrape(ctx, callbacksMetric, "reason")
+	counted, err := gateways[open].scrape(ctx, callbacksMetric, "reason")
 	if err != nil {
 		return err
 	}
@@ -44,11 +46,7 @@ func (b *bench) refusals(ctx context.Context) (err error) {
 			if len(b.Kinds) > 0 && !slices.Contains(b.Kinds, k.name) && k.base != "" {
 				continue
 			}
-			g := open
-			if k.full {
-				g = full
-			}
-			if err := b.refusal(ctx, g, k, round); err != nil {
+			if err := b.refusal(ctx, gateways[k.at], k, round); err != nil {
 				return err
 			}
 		}
@@ -76,7 +74,7 @@ func unknownReasons(reasons []string, kinds []kind) error {
 
 // refusal is the turn of k.
 func (b *bench) refusal(ctx context.Context, g *gateway, k kind, round int) error {
-	if k.full {
+	if k.at == full {
 		release, err := fill(g)
 		if err != nil {
 			return err
