@@ -44,6 +44,7 @@ const (
 // flags are what makes a gateway the variant. dir is a folder for its files.
 func (v variant) flags(dir string) ([]string, error) {
 	switch v {
+	case open:
 	case full:
 		return []string{"--max-connections=" + strconv.Itoa(fewConns)}, nil
 	case guarded:
