@@ -12,7 +12,8 @@
 //   - refusals: the gateway's CPU for an answer of each kind (kinds.go), over that of an
 //     accepted callback on a connection of the same kind. It fails where the gateway has a
 //     reason that is neither measured nor listed as not causable.
-//   - reload: 10,000 callbacks a second while a file of 5,000 apps is changed every second.
+//   - reload: 10,000 callbacks a second while a file of 5,000 apps is changed every second, and
+//     reloaded as SIGHUP asks.
 //   - slow-loris: honest callbacks beside thousands of connections that send byte by byte.
 //
 // # Clients

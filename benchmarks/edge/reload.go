@@ -9,6 +9,8 @@ import (
 	"math"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -42,14 +44,14 @@ func (b *bench) reload(ctx context.Context) (err error) {
 			fill := func(s *sample) error {
 				after, err := reloads(ctx, g)
 				s.Reloads, s.Failed = after["ok"]-before["ok"], after["failed"]-before["failed"]
-				if least := max(1, math.Floor(b.Turn.Seconds()/2)); variant == variantReloading && (s.Reloads < least || s.Failed > 0) {
+				if least := max(1, math.Floor(b.Turn.Seconds())-1); variant == variantReloading && (s.Reloads < least || s.Failed > 0) {
 					b.wrong = append(b.wrong, fmt.Errorf("reload in round %d: %.0f reloads, at least %.0f were to be, and %.0f failed", round+1, s.Reloads, least, s.Failed))
 				}
 				return err
 			}
 			var tasks []beside
 			if variant == variantReloading {
-				tasks = append(tasks, func(ctx context.Context, counted span) error { return rewrite(ctx, counted, g.apps, &version) })
+				tasks = append(tasks, func(ctx context.Context, counted span) error { return rewrite(ctx, counted, g, &version) })
 			}
 			f := flow{server: g.listen, source: honestSource, requests: honest(reloadConns, time.Now()), conns: reloadConns, rate: reloadRate}
 			if err := b.turn(ctx, g, sample{Part: partReload, Variant: variant, Round: round}, f, b.Turn, fill, tasks...); err != nil {
@@ -72,15 +74,17 @@ func reloads(ctx context.Context, g *gateway) (map[string]float64, error) {
 	return counted, err
 }
 
-// rewrite replaces the file with another version of itself every second, until the span is over.
-func rewrite(ctx context.Context, s span, path string, version *int) error {
+// rewrite replaces the file with another version of itself every second, until the span is over,
+// and tells the gateway by SIGHUP: by itself it takes a file that two looks, a second apart,
+// have found alike, which one that changes every second never is.
+func rewrite(ctx context.Context, s span, g *gateway, version *int) error {
 	for at := time.Now(); at.Before(s.to); at = at.Add(reloadInterval) {
 		if err := wait(ctx, at); err != nil {
 			return err
 		}
 		*version++
-		next := path + ".next"
-		if err := errors.Join(os.WriteFile(next, appsFile(reloadApps, *version), 0o600), os.Rename(next, path)); err != nil {
+		next := g.apps + ".next"
+		if err := errors.Join(os.WriteFile(next, appsFile(reloadApps, *version), 0o600), os.Rename(next, g.apps), unix.Kill(g.child.PID(), unix.SIGHUP)); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
 	}

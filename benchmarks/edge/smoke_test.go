@@ -11,7 +11,7 @@ import (
 	"github.com/tidegate/tidegate/deploy/local/stack"
 )
 
-// TestSmoke runs every part for two seconds with the real gateway. It is for who changes this
+// TestSmoke runs every part for a moment with the real gateway. It is for who changes this
 // program, not for every run of the tests: EDGE_SMOKE=1 go test ./benchmarks/edge
 func TestSmoke(t *testing.T) {
 	if os.Getenv("EDGE_SMOKE") == "" {
@@ -24,7 +24,7 @@ func TestSmoke(t *testing.T) {
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) {
 			o := options{
-				Only: []string{p.name}, Rounds: 1, Turn: 2 * time.Second, RefusalTurn: 50 * time.Millisecond, Warmup: 200 * time.Millisecond,
+				Only: []string{p.name}, Rounds: 1, Turn: 2 * time.Second, RefusalTurn: 300 * time.Millisecond, Warmup: 200 * time.Millisecond,
 				Idle: 100 * time.Millisecond, Slow: 500, Work: t.TempDir(), Out: out,
 			}
 			if err := o.run(t.Context()); err != nil {
