@@ -44,6 +44,7 @@ type rotation struct {
 	ca     *x509.Certificate
 	key    *ecdsa.PrivateKey
 	serial int64
+	swaps  int
 	token  atomic.Pointer[string] // with which the vendor signs
 	sent   atomic.Int64           // callbacks that were answered 200
 	next   atomic.Int64           // makes each body another
@@ -69,7 +70,7 @@ func newRotation(t *testing.T) *rotation {
 // writeApps has the app's tokens read from the files behind the link.
 func (r *rotation) writeApps(t *testing.T) {
 	t.Helper()
-	text := fmt.Sprintf("apps:\n  - {sdk_app_id: %d, name: Harbor, tokens: [\"file:%s/tokens/new\", \"file:%s/tokens/old\"]}\n  - {sdk_app_id: %d, name: Quay}\n",
+	text := fmt.Sprintf("defaults: {alarm_rate_limit: {per_second: 100000, burst: 100000}}\napps:\n  - {sdk_app_id: %d, name: Harbor, tokens: [\"file:%s/tokens/new\", \"file:%s/tokens/old\"]}\n  - {sdk_app_id: %d, name: Quay}\n",
 		r.app, r.dir, r.dir, r.unsignedApp())
 	r.reloads(t, "apps", func() {
 		if err := os.WriteFile(r.appsFile, []byte(text), 0o600); err != nil {
@@ -133,8 +134,9 @@ func (r *rotation) swapTokens(t *testing.T, latest, previous string) {
 // swap writes files into a new folder and has the link point there, at one stroke.
 func (r *rotation) swap(t *testing.T, link string, files map[string][]byte) {
 	t.Helper()
-	folder, err := os.MkdirTemp(r.dir, link+"-")
-	if err != nil {
+	r.swaps++
+	folder := filepath.Join(r.dir, fmt.Sprintf("%s-%d", link, r.swaps))
+	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name, data := range files {
