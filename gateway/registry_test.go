@@ -148,7 +148,7 @@ func TestRotationUnderTraffic(t *testing.T) {
 	for _, name := range []string{"current", "next"} {
 		must(t, os.Symlink("..data/"+name, filepath.Join(secrets, name)))
 	}
-	r := start(t, dir, "--brokers="+nowhere, "--drain-timeout=0s", "--journal-max-bytes=64MiB")
+	r := start(t, dir, "--brokers="+nowhere, "--drain-timeout=0s", "--journal-max-bytes=64MiB", "--auth-failures-per-second=0")
 	r.rewrite(t, fmt.Sprintf(`{defaults: {alarm_rate_limit: {per_second: 1000000, burst: 1000000}},
 apps: [{sdk_app_id: 1400000001, name: Harbor Chat, tokens: ["file:%[1]s/current", "file:%[1]s/next"]}], removed: [1400000002]}`, secrets), true)
 
