@@ -138,10 +138,16 @@ func arguments(t *testing.T, dir string, more ...string) []string {
 // start runs a gateway over dir until the test ends.
 func start(t *testing.T, dir string, more ...string) *running {
 	t.Helper()
+	return startWith(t, seams{}, dir, more...)
+}
+
+// startWith is start with seams.
+func startWith(t *testing.T, with seams, dir string, more ...string) *running {
+	t.Helper()
 	r := &running{dir: dir, logs: new(buffer)}
 	set := settingsOf(t, arguments(t, dir, more...)...)
 	p := process.New(newLog(r.logs))
-	g, err := open(p, set, newLog(r.logs))
+	g, err := openWith(p, set, with, newLog(r.logs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,13 +168,6 @@ func start(t *testing.T, dir string, more ...string) *running {
 			t.Logf("log of the gateway:\n%s", r.logs)
 		}
 	})
-	// A journal that is full, or on a device that is, has none to begin with.
-	for deadline := time.Now().Add(5 * time.Second); !g.delivery.journal.Stats().Begun && time.Now().Before(deadline); {
-		if s := g.delivery.journal.Stats(); s.Err != nil || s.Bytes > s.LimitBytes/2 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
 	return r
 }
 
