@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
 	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
@@ -277,14 +278,38 @@ func TestSmallerBodiesAndARefusedTopic(t *testing.T) {
 	}
 }
 
+// TestReadyOnceTheJournalHasASegment: until then a callback would wait for it, so that a balancer
+// has to wait.
+func TestReadyOnceTheJournalHasASegment(t *testing.T) {
+	made := make(chan struct{})
+	slow := vfs.NewFaulty(vfs.NewMem(), func(op vfs.Op) vfs.Fault {
+		if op.Kind == vfs.KindSync && strings.Contains(op.Name, ".spare") && !strings.Contains(op.Name, parkedName) {
+			<-made
+		}
+		return vfs.Fault{}
+	})
+	r := startWith(t, seams{fs: slow}, t.TempDir(), "--brokers="+nowhere, "--drain-timeout=0s")
+	release := sync.OnceFunc(func() { close(made) })
+	t.Cleanup(release) // before the stop, however the test ends
+	if status, body := r.page(t, "/readyz?verbose"); status != http.StatusServiceUnavailable || !strings.Contains(body, "[-] journal: has no segment to write to yet: ") {
+		t.Errorf("%d\n%s", status, body)
+	}
+	release()
+	eventually(t, "ready", func() bool {
+		status, _ := r.page(t, "/readyz")
+		return status == http.StatusOK
+	})
+}
+
 // TestShutdownDelay: not ready any more, but still taking callbacks, each on a connection
 // that is closed behind its answer, so that clients go elsewhere.
 func TestShutdownDelay(t *testing.T) {
 	r := start(t, t.TempDir(), "--brokers="+nowhere, "--drain-timeout=0s", "--shutdown-delay=1h")
 	t.Cleanup(func() { r.set.ShutdownDelay = 0 }) // for the test's own stop, however it ends
-	if status, body := r.page(t, "/readyz"); status != http.StatusOK {
-		t.Fatalf("%d %s", status, body)
-	}
+	eventually(t, "ready", func() bool {
+		status, _ := r.page(t, "/readyz")
+		return status == http.StatusOK
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() { left <- r.leave(ctx) }()

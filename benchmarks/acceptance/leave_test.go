@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -56,11 +55,8 @@ type slowClient struct {
 
 func (s *scene) slowClient() *slowClient {
 	s.t.Helper()
-	to, err := url.Parse(s.stack.GatewayURL())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	conn, err := net.Dial("tcp", to.Host)
+	host := addressOf(s.t, s.stack.GatewayURL())
+	conn, err := net.Dial("tcp", host)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -68,9 +64,9 @@ func (s *scene) slowClient() *slowClient {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		s.t.Fatal(err)
 	}
-	c := &slowClient{conn: conn, answers: bufio.NewReader(conn), host: to.Host}
+	c := &slowClient{conn: conn, answers: bufio.NewReader(conn), host: host}
 	// Dropped by the default routes: the ledger knows nothing of it.
-	request := fmt.Sprintf("POST /?SdkAppid=%d&CallbackCommand=State.StateChange HTTP/1.1\r\nHost: %s\r\nContent-Length: 2\r\n\r\n{}", s.unsignedApp(), to.Host)
+	request := fmt.Sprintf("POST /?SdkAppid=%d&CallbackCommand=State.StateChange HTTP/1.1\r\nHost: %s\r\nContent-Length: 2\r\n\r\n{}", s.unsignedApp(), host)
 	c.write(s, request)
 	if got, body := c.answer(s); got.StatusCode != 200 || got.Close {
 		s.t.Fatalf("answer %s %s, closes %v, want a 200 that keeps the connection", got.Status, body, got.Close)

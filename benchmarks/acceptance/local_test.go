@@ -22,12 +22,7 @@ func TestDemoShowsAlarmsAndStopsCleanly(t *testing.T) {
 	for _, name := range []string{"gateway", "consumer", "load"} {
 		bin(t, name)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := freeAddress(t)
 	data := t.TempDir()
 	command := exec.Command(bin(t, "local"), "--demo", "--demo-rate=20", "--gateway-listen="+address, "--data-dir="+data)
 	out, err := command.StdoutPipe()

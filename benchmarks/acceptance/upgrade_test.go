@@ -65,7 +65,7 @@ func (b *balanced) child(name, path string, args []string, ready string) *stack.
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = c.Kill() // it has ended where all went well
+		_ = c.Kill() // nothing that it holds is wanted any more
 		if t.Failed() {
 			t.Logf("the end of %s's log:\n%s", name, tail(log.Name()))
 		}
@@ -108,14 +108,14 @@ func (b *balanced) up(names ...string) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := stack.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return address
 }
 
+// addressOf is the HOST:PORT of a URL.
 func addressOf(t *testing.T, text string) string {
 	t.Helper()
 	u, err := url.Parse(text)

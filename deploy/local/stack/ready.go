@@ -68,8 +68,9 @@ func ask(ctx context.Context, url string) (said string, ok bool) {
 	return answer.Status + " " + strings.TrimSpace(string(text)), answer.StatusCode == http.StatusOK
 }
 
-// freeAddress returns an address of the loopback that nobody listens on at this moment.
-func freeAddress() (string, error) {
+// FreeAddress returns an address of the loopback, HOST:PORT, that nobody listens on at this moment.
+// Whoever binds it next has it.
+func FreeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)

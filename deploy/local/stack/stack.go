@@ -88,7 +88,7 @@ func prepare(o Options) (*Stack, error) {
 	s := &Stack{options: o, kafka: o.Kafka, gatewayListen: o.GatewayListen}
 	for _, address := range []*string{&s.gatewayListen, &s.gatewayAdmin, &s.consumerAdmin} {
 		if *address == "" {
-			if *address, err = freeAddress(); err != nil {
+			if *address, err = FreeAddress(); err != nil {
 				return nil, err
 			}
 		}

@@ -15,7 +15,7 @@ const (
 	maxSpares       = 4                      // kept of what was retired
 	zeroChunk       = 512 << 10              // written and synced at a time, so that the batches in between wait little
 	zeroPause       = 2 * time.Millisecond   // between chunks while nobody waits for the spare
-	zeroBurst       = 16 * zeroChunk         // synced at a time while everybody waits for it
+	zeroBurst       = 16 * zeroChunk         // synced at a time while no batch can be written before
 	keptCorruptions = 64                     // in Stats
 )
 

@@ -59,8 +59,8 @@ func (j *Journal) makeSpares() {
 // errStopping ends the making of a spare at Close.
 var errStopping = errors.New("journal is closing")
 
-// makeSpare writes a file full of zeros and syncs it, a chunk at a time with pauses, so
-// that it hardly delays the batches that are synced meanwhile.
+// makeSpare writes a file full of zeros and syncs it: with pauses, so that it hardly delays the
+// batches that are synced meanwhile, or as quickly as it can where these wait for it.
 func (j *Journal) makeSpare(size int64) (spare, error) {
 	name := fmt.Sprintf("%016x%s", randomUint64(), spareSuffix)
 	tmp := name + tmpSuffix
@@ -81,8 +81,9 @@ func (j *Journal) makeSpare(size int64) (spare, error) {
 // zeros are only read: no memory of the process's own.
 var zeros [zeroChunk]byte
 
-// fillZeros writes and syncs size zeros. gentle: a chunk at a time with pauses, while batches
-// are synced beside it and nobody waits for it.
+// fillZeros writes and syncs size zeros: a chunk at a time, as batches are synced beside it, or,
+// while none can be written before there is a spare, a burst of chunks at a time. gentle: with
+// pauses, but in a burst.
 func (j *Journal) fillZeros(f vfs.File, size int64, gentle bool) error {
 	var unsynced int64
 	for off := int64(0); off < size; off += zeroChunk {
@@ -91,33 +92,37 @@ func (j *Journal) fillZeros(f vfs.File, size int64, gentle bool) error {
 			return err
 		}
 		unsynced += n
-		calm := gentle && !j.wanting()
-		if last := off+n == size; last || calm || unsynced >= zeroBurst {
-			if err := f.Fdatasync(); err != nil {
-				return err
-			}
-			unsynced = 0
-			if !last && gentle && !j.rest(calm) {
-				return errStopping
-			}
+		last, awaited := off+n == size, j.spareAwaited()
+		if awaited && !last && unsynced < zeroBurst {
+			continue
+		}
+		if err := f.Fdatasync(); err != nil {
+			return err
+		}
+		unsynced = 0
+		pause := zeroPause
+		if awaited {
+			pause = 0
+		}
+		if gentle && !last && !j.rest(pause) {
+			return errStopping
 		}
 	}
 	return nil
 }
 
-// wanting reports whether no batch can be written before there is a spare.
-func (j *Journal) wanting() bool {
+// spareAwaited reports whether no batch can be written before there is a spare.
+func (j *Journal) spareAwaited() bool {
 	j.segMu.Lock()
 	defer j.segMu.Unlock()
-	return j.hungry || j.active == nil
+	return j.hungry || !j.begun()
 }
 
-// rest pauses between two chunks, if calm. False: Close began.
-func (j *Journal) rest(calm bool) bool {
-	pause := zeroPause
-	if !calm {
-		pause = 0
-	}
+// begun reports whether a batch finds a segment, see Stats. segMu is held.
+func (j *Journal) begun() bool { return j.active != nil || len(j.spares) > 0 }
+
+// rest pauses between two chunks. False: Close began.
+func (j *Journal) rest(pause time.Duration) bool {
 	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {

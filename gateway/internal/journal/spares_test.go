@@ -58,7 +58,7 @@ func TestFirstSegmentIsMadeAtOnce(t *testing.T) {
 		o := small(vfs.NewFaulty(vfs.NewMem(), func(op vfs.Op) vfs.Fault {
 			switch {
 			case !done.IsZero():
-			case op.Kind == vfs.KindRename && strings.HasSuffix(op.Name, spareSuffix):
+			case op.Kind == vfs.KindRename && strings.HasSuffix(op.Name, spareSuffix+tmpSuffix):
 				done = time.Now()
 			case op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, spareSuffix+tmpSuffix):
 				syncs.Add(1)
@@ -72,8 +72,30 @@ func TestFirstSegmentIsMadeAtOnce(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := syncs.Load(); n > 4 || done.Sub(began) > 0 || !j.Stats().Begun {
-			t.Errorf("the first of %d chunks took %d syncs and %s, begun %v; want 4 at most, and no pause", many, n, done.Sub(began), j.Stats().Begun)
+		if n := syncs.Load(); n != 4 || !done.Equal(began) || !j.Stats().Begun {
+			t.Errorf("the first of %d chunks took %d syncs and %s, begun %v; want 4, and no pause", many, n, done.Sub(began), j.Stats().Begun)
+		}
+		mustClose(t, j)
+	})
+}
+
+// The ballast is made when there is a segment, so that its syncs are small: batches are synced
+// beside it.
+func TestBallastIsSyncedInChunks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var syncs atomic.Int64
+		o := small(vfs.NewFaulty(vfs.NewMem(), func(op vfs.Op) vfs.Fault {
+			if op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ballastName+tmpSuffix) {
+				syncs.Add(1)
+			}
+			return vfs.Fault{}
+		}))
+		o.BatchBytes, o.SegmentBytes, o.MaxBytes = 8*zeroChunk, 16*zeroChunk, 160*zeroChunk
+		j := mustOpen(t, o)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := syncs.Load(); n <= 8 {
+			t.Errorf("more than eight chunks were written with %d syncs", n)
 		}
 		mustClose(t, j)
 	})

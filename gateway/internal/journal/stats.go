@@ -42,7 +42,7 @@ func (j *Journal) Stats() Stats {
 	defer j.segMu.Unlock()
 	s := Stats{
 		Settled: LSN(j.settled.Load()), Synced: LSN(j.synced.Load()), Appended: LSN(j.appended.Load()),
-		Bytes: j.segBytes + j.spareBytes, LimitBytes: j.maxBytes, Segments: len(j.segs), Begun: j.active != nil || len(j.spares) > 0,
+		Bytes: j.segBytes + j.spareBytes, LimitBytes: j.maxBytes, Segments: len(j.segs), Begun: j.begun(),
 		Corruptions: append([]Corruption(nil), j.corruptions...), Err: j.spaceErr,
 	}
 	j.missing = slices.DeleteFunc(j.missing, func(r lsnRange) bool { return r.to <= s.Settled })

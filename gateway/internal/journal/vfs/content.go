@@ -31,8 +31,8 @@ func contentOf(p []byte) content {
 // resize cuts c, or makes it longer by zeros.
 func (c *content) resize(size int64) {
 	n := int((size + BlockBytes - 1) / BlockBytes)
-	for len(c.blocks) < n {
-		c.blocks = append(c.blocks, nil)
+	if grow := n - len(c.blocks); grow > 0 {
+		c.blocks = append(c.blocks, make([]*block, grow)...)
 	}
 	clear(c.blocks[n:])
 	c.blocks = c.blocks[:n]
@@ -74,13 +74,12 @@ func (c *content) readAt(p []byte, off int64) int {
 	return n
 }
 
-// flip inverts one bit.
+// flip inverts one bit, which is there.
 func (c *content) flip(bit int64) {
-	b, at := bit/8/BlockBytes, bit/8%BlockBytes
 	var p [1]byte
 	c.readAt(p[:], bit/8)
 	p[0] ^= 1 << (bit % 8)
-	c.write(b, at, p[:])
+	c.write(bit/8/BlockBytes, bit/8%BlockBytes, p[:])
 }
 
 func (c *content) bytes() []byte {

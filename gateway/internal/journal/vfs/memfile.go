@@ -70,8 +70,8 @@ func (f *memFile) resize(size int64) error {
 	if err := f.m.reserve(size - n.data.size); err != nil {
 		return err
 	}
-	for b := size / BlockBytes; b*BlockBytes < n.data.size; b++ {
-		if size < n.data.size {
+	if size < n.data.size {
+		for b := size / BlockBytes; b < int64(len(n.data.blocks)); b++ {
 			n.dirty[b] = true
 		}
 	}

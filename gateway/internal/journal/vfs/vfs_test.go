@@ -231,6 +231,21 @@ func TestFailedSyncLosesThePages(t *testing.T) {
 	}
 }
 
+// What was cut away does not come back when the file has grown again and was synced.
+func TestCutIsDurableOnceSynced(t *testing.T) {
+	m := NewMem()
+	ok(t, m.MkdirAll("/d"))
+	f := must[File](t)(m.Create("/d/f"))
+	write(t, f, bytes.Repeat([]byte("old"), BlockBytes), 0)
+	ok(t, f.Sync(), m.SyncDir("/d"), f.Truncate(10), f.Truncate(3*BlockBytes), f.Sync())
+	m.Cut()
+	m.Restart(rand.New(rand.NewPCG(1, 2)))
+	want := append([]byte("oldoldoldo"), make([]byte, 3*BlockBytes-10)...)
+	if got := m.Bytes("/d/f"); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, of which %d are what was cut away", len(got), bytes.Count(got[min(10, len(got)):], []byte("old")))
+	}
+}
+
 // copyUnsynced gives a clone, in which everything is durable, the original's idea of
 // what is.
 func copyUnsynced(c, m *Mem, name string) {
