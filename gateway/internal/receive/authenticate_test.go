@@ -12,6 +12,10 @@ import (
 func TestAuthenticate(t *testing.T) {
 	snapshot := parseApps(t, testApps)
 	const window = 300 * time.Second
+	remembered := make(map[int64][]*tokenUse) // what one row leaves behind must not change another
+	for app := range snapshot.All() {
+		remembered[app.ID] = tokenUses(app, account{}, vectorNow)
+	}
 	at := func(seconds string, token string) string {
 		return "&RequestTime=" + seconds + "&Sign=" + sign(token, seconds)
 	}
@@ -49,12 +53,14 @@ func TestAuthenticate(t *testing.T) {
 			if f := q.parse([]byte(must + tt.query)); f != notRefused {
 				t.Fatal(f)
 			}
-			p, buf, f := authenticate(snapshot.Get(tt.app), &q, vectorNow, window, nil)
-			if f != tt.want || p.by != tt.by || p.position != tt.position || p.skew != tt.skew {
-				t.Errorf("refusal %d, proof %+v", f, p)
-			}
-			if strings.Contains(string(buf[:cap(buf)]), "token") {
-				t.Error("the scratch still holds a token")
+			for _, uses := range [][]*tokenUse{nil, remembered[tt.app], remembered[tt.app]} {
+				p, buf, f := authenticate(snapshot.Get(tt.app), uses, &q, vectorNow, window, nil)
+				if f != tt.want || p.by != tt.by || p.position != tt.position || p.skew != tt.skew {
+					t.Errorf("refusal %d, proof %+v", f, p)
+				}
+				if strings.Contains(string(buf[:cap(buf)]), "token") {
+					t.Error("the scratch still holds a token")
+				}
 			}
 		})
 	}
@@ -68,7 +74,7 @@ func TestUnresolvedToken(t *testing.T) {
 	if f := q.parse([]byte(must + "&RequestTime=" + vectorRequestTime + "&Sign=" + sign("", vectorRequestTime))); f != notRefused {
 		t.Fatal(f)
 	}
-	if _, _, f := authenticate(app, &q, vectorNow, time.Hour, nil); f != refusedSignWrong {
+	if _, _, f := authenticate(app, tokenUses(app, account{}, vectorNow), &q, vectorNow, time.Hour, nil); f != refusedSignWrong {
 		t.Errorf("refusal %d, want %d", f, refusedSignWrong)
 	}
 }

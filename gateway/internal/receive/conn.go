@@ -37,8 +37,8 @@ type conn struct {
 	useful   bool        // the last request was answered 200; owned by the connection's goroutine
 
 	mu    sync.Mutex
-	idle  bool      // guarded by mu: nothing of the next request was read
-	until time.Time // guarded by mu: for its first byte; zero: as fasthttp says
+	idle  bool  // guarded by mu: nothing of the next request was read
+	until int64 // guarded by mu: deadline of its first byte where that comes before timeouts.idle; noDeadline: none
 }
 
 // take reads, where there is room for what is read.
@@ -72,7 +72,7 @@ func (c *conn) giveBack() {
 }
 
 // leave lets the connection bring one more request, whose first byte must be there by until.
-func (c *conn) leave(until time.Time) {
+func (c *conn) leave(until int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.until = until
@@ -81,18 +81,43 @@ func (c *conn) leave(until time.Time) {
 	}
 }
 
-// SetReadDeadline sets the deadline, or the one of leave where that is for an idle
-// connection and comes earlier, or a shorter one where mustEarnRest says so.
-func (c *conn) SetReadDeadline(t time.Time) error {
+// connState follows what fasthttp says of a connection, in the goroutine of that.
+func connState(nc net.Conn, state fasthttp.ConnState) {
+	c, ok := nc.(*conn)
+	switch {
+	case !ok:
+	case state == fasthttp.StateActive:
+		c.starts()
+	case state == fasthttp.StateIdle:
+		c.rests()
+	}
+}
+
+// starts is called when the first byte of a request was read. The time of a connection's first
+// request runs already, unless leave has shortened that.
+func (c *conn) starts() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.idle && !c.until.IsZero() && (t.IsZero() || t.After(c.until)) {
-		t = c.until
+	c.idle = false
+	if c.line.used > 0 || c.until != noDeadline {
+		c.setReadDeadline(c.all.in(c.all.timeouts.read))
 	}
-	if c.idle && c.mustEarnRest() {
-		t = t.Add(c.receiver.server.ReadTimeout - c.receiver.server.IdleTimeout)
+}
+
+// rests is called when the connection begins to wait for its next request, and when it is new.
+func (c *conn) rests() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = true
+	wait := c.all.timeouts.idle
+	if c.line.used == 0 || c.mustEarnRest() {
+		wait = c.all.timeouts.read
 	}
-	return c.read.set(t, c.Conn.SetReadDeadline)
+	at := c.all.in(wait)
+	if c.until != noDeadline && (at == noDeadline || at > c.until) {
+		at = c.until
+	}
+	c.setReadDeadline(at)
 }
 
 // mustEarnRest says that the connection is about to wait for its next request and may only do so
@@ -100,29 +125,12 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 // Otherwise whoever sends one bad request in two minutes on each keeps all that there are.
 func (c *conn) mustEarnRest() bool {
 	r := c.receiver
-	return r != nil && c.line.used > 0 && r.server.IdleTimeout > r.server.ReadTimeout &&
+	return r != nil && c.all.timeouts.idle > c.all.timeouts.read &&
 		(!c.useful || 4*int(r.server.GetOpenConnectionsCount()) > 3*r.maxConnections)
 }
 
 // setReadDeadline is for where only a closed connection has an error, which does not matter.
-func (c *conn) setReadDeadline(t time.Time) { _ = c.read.set(t, c.Conn.SetReadDeadline) }
-
-// connState follows what fasthttp says of a connection. readTimeout is the time for a whole
-// request from its first byte, which leave must not shorten.
-func connState(readTimeout time.Duration) func(net.Conn, fasthttp.ConnState) {
-	return func(nc net.Conn, state fasthttp.ConnState) {
-		c, ok := nc.(*conn)
-		if !ok || (state != fasthttp.StateActive && state != fasthttp.StateIdle) {
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.idle = state == fasthttp.StateIdle
-		if !c.idle && !c.until.IsZero() {
-			c.setReadDeadline(time.Now().Add(readTimeout))
-		}
-	}
-}
+func (c *conn) setReadDeadline(at int64) { _ = c.read.set(at, c.Conn.SetReadDeadline) }
 
 // Close closes the connection; where its request was refused unread, it first says that
 // there will be no more and reads on for a bounded while. A held answer goes out before. It is
@@ -134,7 +142,7 @@ func (c *conn) Close() error {
 	c.held.turn.Lock()
 	defer c.held.turn.Unlock()
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
-		if half.CloseWrite() == nil && c.read.set(time.Now().Add(lingerTime), c.Conn.SetReadDeadline) == nil {
+		if half.CloseWrite() == nil && c.read.set(c.all.in(lingerTime), c.Conn.SetReadDeadline) == nil {
 			discard(c.Conn, c.held.raw, lingerBytes)
 		}
 	}
@@ -143,22 +151,30 @@ func (c *conn) Close() error {
 
 // connections are the open connections of a listener.
 type connections struct {
+	timeouts timeouts
+	every    time.Duration // between two sweeps of their deadlines
+	time     atomic.Int64  // of the sweeps, see deadline.go
+
 	mu    sync.Mutex
 	open  map[*conn]struct{} // guarded by mu
-	until time.Time          // guarded by mu: see conn.leave; zero: leave was not called
+	until int64              // guarded by mu: see conn.leave; noDeadline: leave was not called
+	swept time.Duration      // guarded by mu: when the last sweep was, since epoch
 	gone  chan struct{}      // closed when leave was called and none was open any more
-	every time.Duration      // between two sweeps of their deadlines
 	kept  chan struct{}      // closed when keep ended
 }
 
-// newConnections is told the timeouts that there will be: the shortest decides how exactly
-// they are kept.
-func newConnections(timeouts ...time.Duration) *connections {
+// newConnections is told the timeouts: the shortest decides how exactly they are kept.
+func newConnections(t timeouts) *connections {
 	every := maxSweep
-	for _, t := range timeouts {
-		every = min(every, max(time.Millisecond, t/sweepsPerTimeout))
+	for _, d := range []time.Duration{t.read, t.idle, t.write} {
+		if d > 0 {
+			every = min(every, max(time.Millisecond, d/sweepsPerTimeout))
+		}
 	}
-	return &connections{open: make(map[*conn]struct{}), gone: make(chan struct{}), every: every, kept: make(chan struct{})}
+	return &connections{
+		timeouts: t, every: every, swept: time.Since(epoch),
+		open: make(map[*conn]struct{}), gone: make(chan struct{}), kept: make(chan struct{}),
+	}
 }
 
 // add makes a conn of c. One that was accepted while the listener was being closed has to
@@ -166,7 +182,8 @@ func newConnections(timeouts ...time.Duration) *connections {
 func (s *connections) add(c net.Conn) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := &conn{Conn: c, all: s, idle: true, until: s.until}
+	one := &conn{Conn: c, all: s, until: s.until}
+	one.rests()
 	s.open[one] = struct{}{}
 	return one
 }
@@ -180,13 +197,13 @@ func (s *connections) remove(c *conn) {
 
 // leave has every connection leave, see conn.leave, and returns a channel that is closed
 // when none is left. Only the first call sets the time.
-func (s *connections) leave(until time.Time) <-chan struct{} {
+func (s *connections) leave(within time.Duration) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.until.IsZero() {
-		s.until = until
+	if s.until == noDeadline {
+		s.until = s.in(within)
 		for c := range s.open {
-			c.leave(until)
+			c.leave(s.until)
 		}
 		s.lookIfGone()
 	}
@@ -195,7 +212,7 @@ func (s *connections) leave(until time.Time) <-chan struct{} {
 
 // lookIfGone closes gone, once. Called with mu held.
 func (s *connections) lookIfGone() {
-	if s.until.IsZero() || len(s.open) > 0 {
+	if s.until == noDeadline || len(s.open) > 0 {
 		return
 	}
 	select {

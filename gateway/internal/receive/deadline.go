@@ -6,10 +6,14 @@ import (
 	"time"
 )
 
-// Deadlines of connections. fasthttp sets three for every request, and each takes the
-// connection's lock in Go's poller and moves a timer, although hardly any ever passes. Here
-// setting one is a store; a sweep looks a few times within the shortest timeout which have
-// passed, and only those reach the poller. So a deadline is kept late by up to one sweep.
+// Deadlines of connections. fasthttp would set four for every request, each of which asks for the
+// time, takes the connection's lock in Go's poller and moves a timer, although hardly any ever
+// passes. So it knows of no timeouts: connections keep them, setting one is a store, and a sweep
+// looks a few times within the shortest timeout which have passed; only those reach the poller.
+//
+// The time is the sweep's too: no clock is asked. It stands still between two sweeps, and goes
+// on by two sweeps at most where one is late, as the clients of a process that did not run shall
+// not pay for that. So a deadline never passes early, and by up to two sweeps late.
 
 // sweepsPerTimeout is how often the sweep comes within the shortest timeout.
 const sweepsPerTimeout = 8
@@ -17,12 +21,44 @@ const sweepsPerTimeout = 8
 // maxSweep bounds the distance of two sweeps.
 const maxSweep = 250 * time.Millisecond
 
-// epoch is the zero of the deadlines' clock, which does not jump.
+// timeouts are how long a connection may take for what it does; 0: for ever.
+type timeouts struct {
+	read  time.Duration // for a whole request: on a new connection from its start, else from its first byte
+	idle  time.Duration // from the end of a request to the first byte of the next
+	write time.Duration // for each piece of an answer that is written
+}
+
+// noDeadline and passed are deadlines that never pass, and that have.
+const (
+	noDeadline = 0
+	passed     = 1
+)
+
+// epoch is the zero of the sweeps' clock, which does not jump.
 var epoch = time.Now()
+
+// in returns the deadline that passes when d is over; 0: none.
+func (s *connections) in(d time.Duration) int64 {
+	if d <= 0 {
+		return noDeadline
+	}
+	return s.time.Load() + int64(d+s.every)
+}
+
+// at returns the deadline that passes at t; the zero time: none.
+func (s *connections) at(t time.Time) int64 {
+	if t.IsZero() {
+		return noDeadline
+	}
+	if d := time.Until(t); d > 0 {
+		return s.in(d)
+	}
+	return passed
+}
 
 // deadline is one deadline of a connection, for reading or for writing.
 type deadline struct {
-	at    atomic.Int64 // nanoseconds since epoch; 0: none
+	at    atomic.Int64 // nanoseconds of connections.time
 	fired atomic.Bool  // the poller was told that it has passed
 	mu    sync.Mutex   // held while the poller is told
 }
@@ -31,11 +67,7 @@ type deadline struct {
 //
 // at is stored before fired is looked at, and expire does it the other way round: one of the
 // two sees the other, so that a deadline which was moved in time never fires.
-func (d *deadline) set(t time.Time, tell func(time.Time) error) error {
-	at := int64(0)
-	if !t.IsZero() {
-		at = max(1, int64(t.Sub(epoch)))
-	}
+func (d *deadline) set(at int64, tell func(time.Time) error) error {
 	d.at.Store(at)
 	if !d.fired.Load() {
 		return nil
@@ -51,21 +83,28 @@ func (d *deadline) set(t time.Time, tell func(time.Time) error) error {
 
 // expire tells the poller when the deadline has passed. It is called by the sweep.
 func (d *deadline) expire(now int64, tell func(time.Time) error) {
-	if at := d.at.Load(); at == 0 || at > now || d.fired.Load() {
+	if at := d.at.Load(); at == noDeadline || at > now || d.fired.Load() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fired.Store(true)
-	if at := d.at.Load(); at == 0 || at > now {
+	if at := d.at.Load(); at == noDeadline || at > now {
 		d.fired.Store(false) // it was moved meanwhile
 		return
 	}
 	_ = tell(time.Unix(1, 0)) // fails for a connection that is closed
 }
 
-// SetWriteDeadline is net.Conn's, kept as said above.
-func (c *conn) SetWriteDeadline(t time.Time) error { return c.write.set(t, c.Conn.SetWriteDeadline) }
+// SetReadDeadline is net.Conn's, kept as said above, until the connection's own next one.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	return c.read.set(c.all.at(t), c.Conn.SetReadDeadline)
+}
+
+// SetWriteDeadline is SetReadDeadline for writing.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	return c.write.set(c.all.at(t), c.Conn.SetWriteDeadline)
+}
 
 // SetDeadline sets both.
 func (c *conn) SetDeadline(t time.Time) error {
@@ -73,6 +112,16 @@ func (c *conn) SetDeadline(t time.Time) error {
 		return err
 	}
 	return c.SetWriteDeadline(t)
+}
+
+// writeInTime writes p to the client, who gets timeouts.write to take it.
+func (c *conn) writeInTime(p []byte) (int, error) {
+	if err := c.write.set(c.all.in(c.all.timeouts.write), c.Conn.SetWriteDeadline); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	c.write.at.Store(noDeadline) // where it has fired, the next set takes that back
+	return n, err
 }
 
 // keep keeps the deadlines of all connections until stop is closed and none is left.
@@ -94,9 +143,11 @@ func (s *connections) keep(stop <-chan struct{}) {
 
 // sweep looks at every connection once and returns how many there are.
 func (s *connections) sweep() int {
-	now := int64(time.Since(epoch))
+	elapsed := time.Since(epoch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.time.Add(int64(min(elapsed-s.swept, 2*s.every)))
+	s.swept = elapsed
 	for c := range s.open {
 		c.read.expire(now, c.Conn.SetReadDeadline)
 		c.write.expire(now, c.Conn.SetWriteDeadline)

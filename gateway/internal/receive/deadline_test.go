@@ -24,28 +24,28 @@ func (p *poller) tell(t time.Time) error {
 func TestDeadlineReachesThePollerOnlyWhenItPassed(t *testing.T) {
 	var d deadline
 	var p poller
-	now := func() int64 { return int64(time.Since(epoch)) }
+	const now = 1000
 	for range 3 {
-		if err := d.set(time.Now().Add(time.Hour), p.tell); err != nil {
+		if err := d.set(now+1, p.tell); err != nil {
 			t.Fatal(err)
 		}
-		d.expire(now(), p.tell)
+		d.expire(now, p.tell)
 	}
 	if p.told != 0 {
 		t.Fatalf("the poller was told %d times of deadlines that did not pass", p.told)
 	}
-	_ = d.set(time.Now().Add(-time.Second), p.tell)
-	d.expire(now(), p.tell)
-	d.expire(now(), p.tell)
+	_ = d.set(now, p.tell)
+	d.expire(now, p.tell)
+	d.expire(now, p.tell)
 	if p.told != 1 || p.last.IsZero() || p.last.After(time.Now()) {
 		t.Fatalf("told %d times, last %v: want once, a time that is past", p.told, p.last)
 	}
-	_ = d.set(time.Now().Add(time.Hour), p.tell)
+	_ = d.set(now+1, p.tell)
 	if p.told != 2 || !p.last.IsZero() {
 		t.Fatalf("told %d times, last %v: want the passed one taken back", p.told, p.last)
 	}
-	_ = d.set(time.Time{}, p.tell)
-	d.expire(now(), p.tell)
+	_ = d.set(noDeadline, p.tell)
+	d.expire(now, p.tell)
 	if p.told != 2 {
 		t.Fatal("no deadline passed for the poller")
 	}
@@ -55,7 +55,7 @@ func TestDeadlineReachesThePollerOnlyWhenItPassed(t *testing.T) {
 func TestReadEndsAtItsDeadline(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
-	s := newConnections(40 * time.Millisecond)
+	s := newConnections(timeouts{read: 40 * time.Millisecond})
 	var sweeping sync.WaitGroup
 	stop := make(chan struct{})
 	sweeping.Go(func() { s.keep(stop) })
@@ -88,7 +88,7 @@ func TestReadEndsAtItsDeadline(t *testing.T) {
 func TestMovedDeadlineNeverFires(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
-	s := newConnections(time.Millisecond)
+	s := newConnections(timeouts{read: time.Millisecond})
 	c := s.add(here)
 	stop := make(chan struct{})
 	var sweeping sync.WaitGroup
@@ -121,4 +121,28 @@ func TestMovedDeadlineNeverFires(t *testing.T) {
 	close(stop)
 	sweeping.Wait()
 	_ = c.Close()
+}
+
+// TestDeadlinesOfAStalledProcess: clients do not pay for a time in which nothing ran, in which what
+// they sent was not read either: the sweeps' clock goes on by two sweeps at most.
+func TestDeadlinesOfAStalledProcess(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	s := newConnections(timeouts{read: 800 * time.Millisecond, idle: time.Minute})
+	c := s.add(here)
+	defer c.Close()
+	for range 4 {
+		s.swept -= time.Hour // as if the process had not run for so long
+		s.sweep()
+	}
+	if c.read.fired.Load() {
+		t.Fatal("the request's time is over after four late sweeps, each of which may count for a quarter of it")
+	}
+	for range 4 {
+		s.swept -= time.Hour
+		s.sweep()
+	}
+	if !c.read.fired.Load() {
+		t.Error("the time never passes")
+	}
 }

@@ -87,7 +87,7 @@ func difference(answers []wireAnswer, taken [][]byte, theirs []readByNetHTTP) (t
 // differently, the difference stands in testdata/differences.txt, and we are the stricter ones.
 func TestDifferences(t *testing.T) {
 	g := newWire(t)
-	all := newConnections()
+	all := newConnections(timeouts{})
 	var lines []string
 	for _, f := range append(corpus(t), fuzzed(t)...) {
 		g.journal.payloads = nil

@@ -13,15 +13,22 @@ import (
 // closed. net/http is the yardstick: TestDifferences holds that we take nothing that it does not.
 
 // strict says whether a request is what it says in one way only. It is called before anything of
-// it is used, allocates nothing, and looks at the header block as it was sent. chunked: the body
-// has no length of its own, and its connection ends with it, as how it ended (trailers, line
-// ends) cannot be seen any more.
-func strict(h *fasthttp.RequestHeader) (chunked, ok bool) {
+// it is used, allocates nothing, and looks at the header block as it was sent.
+func strict(h *fasthttp.RequestHeader) (b headerBlock, ok bool) {
 	if !h.IsHTTP11() && string(h.Protocol()) != "HTTP/1.0" {
-		return false, false
+		return b, false
 	}
-	chunked, ok = scanHeaders(h.RawHeaders())
-	return chunked, ok && len(h.PeekTrailerKeys()) == 0
+	b, ok = scanHeaders(h.RawHeaders())
+	return b, ok && len(h.PeekTrailerKeys()) == 0
+}
+
+// headerBlock is what is seen of a header block while it is scanned.
+type headerBlock struct {
+	// chunked: the body has no length of its own, and its connection ends with it, as how it ended
+	// (trailers, line ends) cannot be seen any more.
+	chunked bool
+
+	traceparent []byte // the first one, as sent; a view
 }
 
 // scanHeaders goes through a header block as sent, up to and with its empty line. It refuses line
@@ -30,51 +37,53 @@ func strict(h *fasthttp.RequestHeader) (chunked, ok bool) {
 // a Host that is none. What fasthttp has refused already is not looked for: other bytes that may not
 // stand in names or values, a second Content-Length, Transfer-Encoding or Host, a length that is
 // no number.
-func scanHeaders(raw []byte) (chunked, ok bool) {
+func scanHeaders(raw []byte) (b headerBlock, ok bool) {
 	sized := false
 	for len(raw) > 0 {
 		end := bytes.IndexByte(raw, '\n')
 		if end < 1 || raw[end-1] != '\r' {
-			return false, false
+			return b, false
 		}
 		line := raw[:end-1]
 		raw = raw[end+1:]
 		if len(line) == 0 {
-			return chunked, len(raw) == 0 && (!sized || !chunked)
+			return b, len(raw) == 0 && (!sized || !b.chunked)
 		}
 		// One pass to the colon: a name holds no blank, so a line that goes on is none either.
 		colon := 0
 		for colon < len(line) && line[colon] != ':' {
 			if line[colon] <= ' ' {
-				return false, false
+				return b, false
 			}
 			colon++
 		}
 		if colon == 0 || colon == len(line) {
-			return false, false
+			return b, false
 		}
 		name, value := line[:colon], line[colon+1:]
 		switch {
 		case colon == len("Host") && equalFold(name, "host"):
 			if !validHost(trimBlanks(value)) {
-				return false, false
+				return b, false
 			}
 		case colon == len("Expect") && equalFold(name, "expect"):
 			if !equalFold(trimBlanks(value), "100-continue") {
-				return false, false
+				return b, false
 			}
 		case colon == len("Content-Length") && equalFold(name, "content-length"):
 			sized = true
 		case colon == len("Transfer-Encoding") && equalFold(name, "transfer-encoding"):
 			if !equalFold(trimBlanks(value), "chunked") {
-				return false, false
+				return b, false
 			}
-			chunked = true
+			b.chunked = true
 		case colon == len("Trailer") && equalFold(name, "trailer"):
-			return false, false
+			return b, false
+		case colon == len("Traceparent") && b.traceparent == nil && equalFold(name, "traceparent"):
+			b.traceparent = trimBlanks(value)
 		}
 	}
-	return chunked, true // no header at all
+	return b, true // no header at all
 }
 
 // equalFold compares s with lower, which is in lower case, without regard to the case of letters.

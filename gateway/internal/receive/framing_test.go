@@ -13,8 +13,11 @@ func TestScanHeaders(t *testing.T) {
 	for _, tt := range []struct {
 		name, raw   string
 		chunked, ok bool
+		traceparent string
 	}{
 		{name: "none", ok: true},
+		{name: "traced", raw: "Host: h\r\ntraceParent: \ta \r\n\r\n", ok: true, traceparent: "a"},
+		{name: "traced twice", raw: "Traceparent: a\r\nTraceparent: b\r\n\r\n", ok: true, traceparent: "a"},
 		{name: "what a client sends", raw: "Host: h\r\nContent-Length: 2\r\nAccept: */*\r\n\r\n", ok: true},
 		{name: "chunked", raw: "Host: h\r\ntransfer-ENCODING:\tChunked \r\n\r\n", chunked: true, ok: true},
 		{name: "asks first", raw: "Expect: 100-Continue\r\n\r\n", ok: true},
@@ -32,9 +35,9 @@ func TestScanHeaders(t *testing.T) {
 		{name: "bytes behind the end", raw: "A: b\r\n\r\nC: d\r\n"},
 		{name: "a host that is none", raw: "Host: a b\r\n\r\n"},
 	} {
-		chunked, ok := scanHeaders([]byte(tt.raw))
-		if ok != tt.ok || ok && chunked != tt.chunked {
-			t.Errorf("%s: chunked %t, ok %t", tt.name, chunked, ok)
+		b, ok := scanHeaders([]byte(tt.raw))
+		if ok != tt.ok || ok && (b.chunked != tt.chunked || string(b.traceparent) != tt.traceparent) {
+			t.Errorf("%s: %+v, ok %t", tt.name, b, ok)
 		}
 	}
 }
@@ -116,7 +119,7 @@ func BenchmarkConnection(b *testing.B) {
 		unlimited(b)(o)
 		o.Routes = reload.Fixed("routes", parseRoutes(b, wireRoutes))
 	})
-	all := newConnections()
+	all := newConnections(timeouts{})
 	b.ReportAllocs()
 	b.ResetTimer()
 	one := all.add(&again{raw: raw, left: b.N})

@@ -19,7 +19,7 @@ func FuzzWire(f *testing.F) {
 		}
 	}
 	g := newWire(f)
-	all := newConnections()
+	all := newConnections(timeouts{})
 	f.Fuzz(func(t *testing.T, input []byte, piece uint16) {
 		if len(input) > maxFuzzed {
 			return

@@ -35,7 +35,7 @@ type request struct {
 	refused  Refused   // while Options.Quarantine looks at it
 
 	misframed bool // as the connection saw it, see requestLine and padded
-	chunked   bool // the body is, so that it is the last request of its connection
+	header    headerBlock
 }
 
 func (r *Receiver) newRequest() any {
@@ -48,7 +48,7 @@ func (r *Receiver) newRequest() any {
 func (r *Receiver) release(q *request) {
 	q.callback = schema.Callback{}
 	q.account, q.decision, q.topic, q.retry, q.from = account{}, nil, "", 0, netip.Addr{}
-	q.misframed, q.chunked = false, false
+	q.misframed, q.header = false, headerBlock{}
 	q.query.forget()
 	r.requests.Put(q)
 }
@@ -75,7 +75,7 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	default:
 		answerRefusal(ctx, refusal(result), q.retry)
 	}
-	if q.chunked || r.leaving.Load() {
+	if q.header.chunked || r.leaving.Load() {
 		ctx.SetConnectionClose()
 	}
 	if c != nil {
@@ -130,11 +130,11 @@ func (r *Receiver) parse(ctx *fasthttp.RequestCtx, q *request) refusal {
 		Gateway:    r.gateway,
 		AppID:      q.query.appID,
 		Command:    q.query.command,
-		ReceivedAt: q.now.UTC().Truncate(time.Millisecond),
+		ReceivedAt: time.UnixMilli(q.now.UnixMilli()).UTC(),
 		Attributes: q.query.attributes,
 		Body:       body,
 	}
-	q.callback.Attributes[schema.AttributeTraceparent] = traceparent(ctx.Request.Header.Peek("Traceparent"))
+	q.callback.Attributes[schema.AttributeTraceparent] = traceparent(q.header.traceparent)
 	return notRefused
 }
 
@@ -144,7 +144,7 @@ func (r *Receiver) parseHeader(h *fasthttp.RequestHeader, q *request) refusal {
 	if !ok || q.misframed {
 		return refusedHTTP
 	}
-	if q.chunked, ok = strict(h); !ok {
+	if q.header, ok = strict(h); !ok {
 		return refusedHTTP
 	}
 	switch {
@@ -166,7 +166,7 @@ func (r *Receiver) identify(q *request) refusal {
 		acc = r.accounts.accept(q.query.appID)
 	}
 	q.account = acc
-	p, buf, f := authenticate(acc.app, &q.query, q.now, r.window, q.scratch)
+	p, buf, f := authenticate(acc.app, acc.uses, &q.query, q.now, r.window, q.scratch)
 	q.scratch = buf
 	q.callback.Authenticated = p.by
 	if p.position != noPosition {

@@ -107,7 +107,7 @@ func kernelConn(c net.Conn) *net.TCPConn {
 func (r *Receiver) holder(ctx *fasthttp.RequestCtx, q *request) *conn {
 	d := q.decision
 	c, ok := ctx.Conn().(*conn)
-	if !ok || c.held.raw == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.chunked || r.leaving.Load() ||
+	if !ok || c.held.raw == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.header.chunked || r.leaving.Load() ||
 		!ctx.Request.Header.IsHTTP11() || ctx.Request.Header.ConnectionClose() {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if !h.due {
 		h.turn.Lock()
 		defer h.turn.Unlock()
-		return c.Conn.Write(p)
+		return c.writeInTime(p)
 	}
 	h.due = false
 	h.text = append(h.text[:0], p...)
@@ -208,11 +208,7 @@ func (c *conn) tell(err error) {
 // connection's goroutine waits for it in Write or Close, and Shutdown for that.
 func (c *conn) sendRest() {
 	defer c.held.turn.Unlock()
-	err := c.SetWriteDeadline(time.Now().Add(c.receiver.server.WriteTimeout))
-	if err == nil {
-		_, err = c.Conn.Write(c.held.rest)
-	}
-	if err != nil {
+	if _, err := c.writeInTime(c.held.rest); err != nil {
 		_ = c.Conn.Close() // which its goroutine finds in Read
 	}
 }

@@ -92,7 +92,7 @@ func TestCorpusBred(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	duration, _ := time.ParseDuration(os.Getenv("TIDEGATE_WIRE")) // 0 where it is not set
-	b, g, all := newBreeder(t, seed), newWire(t), newConnections()
+	b, g, all := newBreeder(t, seed), newWire(t), newConnections(timeouts{})
 	began, inputs, taken := time.Now(), 0, 0
 	for ; !t.Failed() && (duration == 0 && inputs < fixed || duration > 0 && time.Since(began) < duration); inputs++ {
 		input := b.next()

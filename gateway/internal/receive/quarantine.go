@@ -114,7 +114,7 @@ func (k *Rechecker) Look(c *Refused) Second {
 		app = k.Apps.Unlisted(k.query.appID)
 	}
 	setDefault(&k.Window, DefaultRequestTimeWindow)
-	p, buf, f := authenticate(app, &k.query, c.At, k.Window, k.scratch)
+	p, buf, f := authenticate(app, nil, &k.query, c.At, k.Window, k.scratch)
 	k.scratch = buf
 	if f != notRefused && (f != refusedRequestTime || p.position == noPosition) {
 		return Second{Refusal: refusals[f].reason}

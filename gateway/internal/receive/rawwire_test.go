@@ -319,7 +319,7 @@ func golden(t *testing.T, name string, lines []string) {
 func TestCorpus(t *testing.T) {
 	g := newWire(t).serve(t)
 	m := newWire(t)
-	all := newConnections()
+	all := newConnections(timeouts{})
 	var lines []string
 	for _, f := range corpus(t) {
 		before := len(g.journal.entries(t))

@@ -39,6 +39,7 @@ type Receiver struct {
 	leaving        atomic.Bool             // every answer closes its connection
 	draining       atomic.Bool             // every request is refused
 	maxConnections int
+	timeouts       timeouts
 	requests       sync.Pool // of *request
 	server         *fasthttp.Server
 	metrics        *metrics
@@ -72,6 +73,7 @@ func New(o Options) (*Receiver, error) {
 		waiting:        waiting{limit: o.MaxWaitingBytes},
 		freeBytes:      2 * int64(o.MaxHeaderBytes), // the reader's buffer, and a body as long
 		maxConnections: o.MaxConnections,
+		timeouts:       timeouts{read: o.ReadTimeout, idle: o.IdleTimeout, write: o.WriteTimeout},
 		mostBytes:      2 * int64(o.MaxHeaderBytes+o.MaxBodyBytes),
 		log:            o.Log,
 		metrics:        newMetrics(o.Metrics, func() int { return o.Apps.Get().Unsigned() }),
@@ -183,7 +185,7 @@ func (r *Receiver) Shutdown(ctx context.Context) error {
 			r.log.Warn("listener was not closed cleanly", zap.Error(err))
 		}
 		select {
-		case <-l.conns.leave(time.Now().Add(lastWord)):
+		case <-l.conns.leave(lastWord):
 		case <-ctx.Done():
 			// Not fasthttp: what it would close waits for the answers that it holds.
 			return fmt.Errorf("answer %d callbacks in flight: %w", r.inFlight.now.Load(), ctx.Err())

@@ -89,8 +89,8 @@ func TestDefaults(t *testing.T) {
 	g := newGate(t, nil)
 	if g.window != DefaultRequestTimeWindow || g.inFlight.limit != DefaultMaxInFlight ||
 		g.maxConnections != DefaultMaxConnections || g.server.MaxRequestBodySize != DefaultMaxBodyBytes ||
-		g.server.ReadBufferSize != DefaultMaxHeaderBytes || g.server.ReadTimeout != DefaultReadTimeout ||
-		g.server.WriteTimeout != DefaultWriteTimeout || g.server.IdleTimeout != DefaultIdleTimeout {
+		g.server.ReadBufferSize != DefaultMaxHeaderBytes ||
+		g.timeouts != (timeouts{DefaultReadTimeout, DefaultIdleTimeout, DefaultWriteTimeout}) {
 		t.Error("a default is not in use")
 	}
 	if g.server.StreamRequestBody {

@@ -43,9 +43,6 @@ func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 		HeaderReceived: r.headerReceived,
 		Concurrency:    o.MaxConnections + spareWorkers,
 
-		ReadTimeout:        o.ReadTimeout,
-		WriteTimeout:       o.WriteTimeout,
-		IdleTimeout:        o.IdleTimeout,
 		ReadBufferSize:     o.MaxHeaderBytes,
 		MaxRequestBodySize: o.MaxBodyBytes,
 
@@ -55,7 +52,7 @@ func (r *Receiver) newServer(o *Options) *fasthttp.Server {
 		// No Server header. Date stays: RFC 9110, 6.6.1, asks for it, and fasthttp
 		// formats it once a second.
 		NoDefaultServerHeader: true,
-		ConnState:             connState(o.ReadTimeout),
+		ConnState:             connState, // no timeouts here: see deadline.go
 		SecureErrorLogMessage: true,
 		Logger:                serverLog{r.log},
 	}
@@ -126,10 +123,9 @@ type listener struct {
 }
 
 func newListener(ln net.Listener, r *Receiver) *listener {
-	s := r.server
 	return &listener{
 		Listener: ln, receiver: r, refusal: rawAnswer(refusedConnections), closed: make(chan struct{}),
-		conns: newConnections(s.ReadTimeout, s.WriteTimeout, s.IdleTimeout),
+		conns: newConnections(r.timeouts),
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 type tokenUse struct {
 	since int64        // when this process began to take the token, Unix milliseconds
 	last  atomic.Int64 // its last match, Unix milliseconds; 0: none
+	sum   remembered
 }
 
 // match notes that the token matched.
