@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"github.com/tidegate/tidegate/gateway/internal/socket"
 )
 
 // headerBuffer holds a PROXY header as a front end writes it, without many extensions, and
@@ -64,6 +66,11 @@ func (e *early) Read(p []byte) (n int, err error) {
 
 // newConn returns a connection that is closed unless it is opened in time. config nil: plain.
 func newConn(raw net.Conn, proxied bool, config *tls.Config, l *Listener) *Conn {
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		if s, err := socket.Of(tcp); err == nil {
+			raw = s
+		}
+	}
 	c := &Conn{raw: &early{Conn: raw}, proxied: proxied, metrics: l.metrics}
 	if config != nil {
 		c.tls = tls.Server(c.raw, config)
@@ -140,14 +147,15 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.tls.Write(p)
 }
 
-// TCP returns the connection of the kernel where bytes that are written there are what the
-// client reads, and nil under TLS.
-func (c *Conn) TCP() *net.TCPConn {
+// Socket returns the connection of the kernel where bytes that are written there are what the
+// client reads, and nil under TLS. What is read there begins with what Read has not returned, once
+// nothing is left of what came with a PROXY header.
+func (c *Conn) Socket() *socket.Conn {
 	if c.tls != nil {
 		return nil
 	}
-	tcp, _ := c.raw.Conn.(*net.TCPConn)
-	return tcp
+	s, _ := c.raw.Conn.(*socket.Conn)
+	return s
 }
 
 // RemoteAddr returns the address that the PROXY header named once that was read, and else the

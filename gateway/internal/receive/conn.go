@@ -143,7 +143,7 @@ func (c *conn) Close() error {
 	defer c.held.turn.Unlock()
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
 		if half.CloseWrite() == nil && c.read.set(c.all.in(lingerTime), c.Conn.SetReadDeadline) == nil {
-			discard(c.Conn, c.held.raw, lingerBytes)
+			discard(c.Conn, c.held.socket, lingerBytes)
 		}
 	}
 	return c.Conn.Close()
@@ -177,12 +177,16 @@ func newConnections(t timeouts) *connections {
 	}
 }
 
-// add makes a conn of c. One that was accepted while the listener was being closed has to
-// leave with the others.
-func (s *connections) add(c net.Conn) *conn {
+// add makes a conn of c, for r; nil: nobody's. One that was accepted while the listener was being
+// closed has to leave with the others.
+func (s *connections) add(c net.Conn, r *Receiver) *conn {
+	one := &conn{Conn: c, all: s}
+	if r != nil {
+		one.prepare(r)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := &conn{Conn: c, all: s, until: s.until}
+	one.until = s.until
 	one.rests()
 	s.open[one] = struct{}{}
 	return one

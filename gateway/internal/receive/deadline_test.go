@@ -59,7 +59,7 @@ func TestReadEndsAtItsDeadline(t *testing.T) {
 	var sweeping sync.WaitGroup
 	stop := make(chan struct{})
 	sweeping.Go(func() { s.keep(stop) })
-	c := s.add(here)
+	c := s.add(here, nil)
 	if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestMovedDeadlineNeverFires(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	s := newConnections(timeouts{read: time.Millisecond})
-	c := s.add(here)
+	c := s.add(here, nil)
 	stop := make(chan struct{})
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() {
@@ -129,7 +129,7 @@ func TestDeadlinesOfAStalledProcess(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	s := newConnections(timeouts{read: 800 * time.Millisecond, idle: time.Minute})
-	c := s.add(here)
+	c := s.add(here, nil)
 	defer c.Close()
 	for range 4 {
 		s.swept -= time.Hour // as if the process had not run for so long

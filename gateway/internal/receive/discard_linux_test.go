@@ -4,13 +4,14 @@ import (
 	"errors"
 	"io"
 	"net"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/socket"
 )
 
-// tcpPair returns both ends of a connection over loopback and the raw form of the second.
-func tcpPair(t testing.TB) (client, server *net.TCPConn, raw syscall.RawConn) {
+// tcpPair returns both ends of a connection over loopback and the socket of the second.
+func tcpPair(t testing.TB) (client, server *net.TCPConn, tcp *socket.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -27,19 +28,19 @@ func tcpPair(t testing.TB) (client, server *net.TCPConn, raw syscall.RawConn) {
 	}
 	t.Cleanup(func() { one.Close(); other.Close() })
 	client, server = one.(*net.TCPConn), other.(*net.TCPConn)
-	if raw, err = server.SyscallConn(); err != nil {
+	if tcp, err = socket.Of(server); err != nil {
 		t.Fatal(err)
 	}
-	return client, server, raw
+	return client, server, tcp
 }
 
 func TestDiscardStopsWhereItIsTold(t *testing.T) {
-	client, server, raw := tcpPair(t)
-	for name, raw := range map[string]syscall.RawConn{"forgotten by the kernel": raw, "copied": nil} {
+	client, server, tcp := tcpPair(t)
+	for name, tcp := range map[string]*socket.Conn{"forgotten by the kernel": tcp, "copied": nil} {
 		if _, err := io.WriteString(client, "forgotten, kept"); err != nil {
 			t.Fatal(err)
 		}
-		discard(server, raw, int64(len("forgotten, ")))
+		discard(server, tcp, int64(len("forgotten, ")))
 		rest := make([]byte, len("kept"))
 		if _, err := io.ReadFull(server, rest); err != nil || string(rest) != "kept" {
 			t.Errorf("%s: what is left is %q, %v", name, rest, err)
@@ -53,23 +54,23 @@ func TestDiscardStopsWhereItIsTold(t *testing.T) {
 }
 
 func TestDiscardEndsWithTheConnection(t *testing.T) {
-	client, server, raw := tcpPair(t)
+	client, server, tcp := tcpPair(t)
 	go func() {
 		_, _ = client.Write(make([]byte, 3<<20)) // more than the socket's buffers take: it waits for us
 		client.Close()
 	}()
-	discard(server, raw, 1<<40)
+	discard(server, tcp, 1<<40)
 	if n, err := server.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("%d bytes are left, %v", n, err)
 	}
 }
 
 func TestDiscardEndsWithTheDeadline(t *testing.T) {
-	_, server, raw := tcpPair(t)
+	_, server, tcp := tcpPair(t)
 	if err := server.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
-	discard(server, raw, 1) // the test's own time limit is the failure
+	discard(server, tcp, 1) // the test's own time limit is the failure
 }
 
 // BenchmarkDiscard is what a body of 2 MiB that is refused unread costs, both ends: forgotten by
@@ -79,9 +80,9 @@ func BenchmarkDiscard(b *testing.B) {
 	body := make([]byte, size)
 	for name, kernel := range map[string]bool{"kernel": true, "copied": false} {
 		b.Run(name, func(b *testing.B) {
-			client, server, raw := tcpPair(b)
+			client, server, tcp := tcpPair(b)
 			if !kernel {
-				raw = nil
+				tcp = nil
 			}
 			go func() {
 				for {
@@ -92,7 +93,7 @@ func BenchmarkDiscard(b *testing.B) {
 			}()
 			b.SetBytes(size)
 			for b.Loop() {
-				discard(server, raw, size)
+				discard(server, tcp, size)
 			}
 		})
 	}

@@ -263,7 +263,7 @@ func TestHeldBehindTheEdge(t *testing.T) {
 		}
 		one := &conn{Conn: accepted}
 		one.prepare(newGate(t, nil).Receiver)
-		if (one.held.raw != nil) != c.want {
+		if (one.held.socket != nil) != c.want {
 			t.Errorf("%s: can hold answers: %v", c.name, !c.want)
 		}
 		for _, end := range []io.Closer{accepted, peer, l} {

@@ -122,8 +122,7 @@ func BenchmarkConnection(b *testing.B) {
 	all := newConnections(timeouts{})
 	b.ReportAllocs()
 	b.ResetTimer()
-	one := all.add(&again{raw: raw, left: b.N})
-	one.prepare(g.Receiver)
+	one := all.add(&again{raw: raw, left: b.N}, g.Receiver)
 	_ = g.server.ServeConn(one)
 }
 

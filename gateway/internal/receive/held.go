@@ -8,13 +8,13 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/tidegate/tidegate/gateway/internal/edge"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
+	"github.com/tidegate/tidegate/gateway/internal/socket"
 )
 
 // Held answers. At ack level disk the answer has to wait for the batch. Waiting in the handler
@@ -64,50 +64,29 @@ type held struct {
 	command  []byte // a copy
 	text     []byte // the answer as fasthttp wrote it: a copy
 
-	raw  syscall.RawConn // nil: no answer can be held here
-	rest []byte          // what try has still to send
-	try  func(fd uintptr) bool
+	rest   []byte       // what of an answer is still to be sent
+	socket *socket.Conn // where answers are sent as they are; nil: there is none, and no answer can be held
 }
 
 // prepare makes the connection ready to hold answers, where it can.
 func (c *conn) prepare(r *Receiver) {
 	c.receiver = r
-	tcp := kernelConn(c.Conn)
-	if tcp == nil {
-		return
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return
-	}
-	c.held.raw = raw
-	c.held.waiter.Tell = c.tell
-	c.held.try = func(fd uintptr) bool {
-		n, err := syscall.Write(int(fd), c.held.rest)
-		if err == nil {
-			c.held.rest = c.held.rest[n:]
-		}
-		return true // whatever is left is for a goroutine that may wait
-	}
-}
-
-// kernelConn returns the TCP connection to which answers can be written as they are: not under
-// TLS, but behind a PROXY header.
-func kernelConn(c net.Conn) *net.TCPConn {
-	switch c := c.(type) {
+	switch under := c.Conn.(type) {
 	case *net.TCPConn:
-		return c
+		if s, err := socket.Of(under); err == nil {
+			c.Conn, c.held.socket = s, s
+		}
 	case *edge.Conn:
-		return c.TCP()
+		c.held.socket = under.Socket()
 	}
-	return nil
+	c.held.waiter.Tell = c.tell
 }
 
 // holder returns the connection that can hold the answer to ctx, or nil.
 func (r *Receiver) holder(ctx *fasthttp.RequestCtx, q *request) *conn {
 	d := q.decision
 	c, ok := ctx.Conn().(*conn)
-	if !ok || c.held.raw == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.header.chunked || r.leaving.Load() ||
+	if !ok || c.held.socket == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.header.chunked || r.leaving.Load() ||
 		!ctx.Request.Header.IsHTTP11() || ctx.Request.Header.ConnectionClose() {
 		return nil
 	}
@@ -193,7 +172,8 @@ func (c *conn) tell(err error) {
 	if leaving := c.receiver.leaving.Load(); f != notRefused || leaving {
 		h.rest = c.receiver.compose(h.decision, f, leaving)
 	}
-	if err := h.raw.Write(h.try); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+	n, err := h.socket.TryWrite(h.rest)
+	if h.rest = h.rest[n:]; err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		h.rest = nil // the connection was closed
 	}
 	if len(h.rest) > 0 {

@@ -78,8 +78,7 @@ func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 // returns what was answered.
 func (g *gate) inMemory(all *connections, input []byte, piece int) []byte {
 	c := &memoryConn{input: input, piece: piece}
-	one := all.add(c)
-	one.prepare(g.Receiver)
+	one := all.add(c, g.Receiver)
 	_ = g.server.ServeConn(one) // its errors are of the input
 	return c.output.Bytes()
 }

@@ -136,9 +136,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		switch {
 		case err == nil && l.spare.open() && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
-			one := l.conns.add(c)
-			one.prepare(l.receiver)
-			return one, nil
+			return l.conns.add(c, l.receiver), nil
 		case err == nil:
 			l.refuse(c)
 			l.spare.open()

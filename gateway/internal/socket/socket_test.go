@@ -1,0 +1,254 @@
+package socket_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway/internal/socket"
+)
+
+// pair returns the client's end of a connection over loopback, and the server's as a Conn.
+func pair(t testing.TB) (*net.TCPConn, *socket.Conn) {
+	t.Helper()
+	client, server := tcp(t)
+	c, err := socket.Of(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, c
+}
+
+func tcp(t testing.TB) (client, server *net.TCPConn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	one, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { one.Close(); other.Close() })
+	return one.(*net.TCPConn), other.(*net.TCPConn)
+}
+
+// TestEcho sends more than the kernel's buffers take through a Conn, both ways at once.
+func TestEcho(t *testing.T) {
+	client, c := pair(t)
+	sent := make([]byte, 8<<20)
+	for i := range sent {
+		sent[i] = byte(i * i >> 8)
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if _, err := client.Write(sent); err != nil {
+			t.Error(err)
+		}
+		_ = client.CloseWrite()
+	})
+	wait.Go(func() {
+		if n, err := io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}); n != int64(len(sent)) || err != nil {
+			t.Errorf("%d of %d bytes, %v", n, len(sent), err)
+		}
+		_ = c.CloseWrite()
+	})
+	got, err := io.ReadAll(client)
+	if err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes came back, %v", len(got), err)
+	}
+	wait.Wait()
+}
+
+// TestReadEnds: what ends a read is told as net tells it.
+func TestReadEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(client *net.TCPConn, c *socket.Conn)
+		want error
+	}{
+		{"the client closed", func(client *net.TCPConn, _ *socket.Conn) { _ = client.Close() }, io.EOF},
+		{"the client reset", func(client *net.TCPConn, _ *socket.Conn) { _ = client.SetLinger(0); _ = client.Close() }, syscall.ECONNRESET},
+		{"the deadline passed", func(_ *net.TCPConn, c *socket.Conn) { _ = c.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		{"we closed", func(_ *net.TCPConn, c *socket.Conn) { _ = c.Close() }, net.ErrClosed},
+	} {
+		for _, early := range []bool{true, false} {
+			client, c := pair(t)
+			done := make(chan error, 1)
+			read := func() {
+				n, err := c.Read(make([]byte, 10))
+				if n != 0 {
+					t.Errorf("%s: %d bytes", tt.name, n)
+				}
+				done <- err
+			}
+			if early {
+				tt.do(client, c)
+				go read()
+			} else {
+				go read()
+				tt.do(client, c) // while it waits, or just before: both have to end
+			}
+			select {
+			case err := <-done:
+				if !errors.Is(err, tt.want) {
+					t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+				}
+				var timeout net.Error
+				if errors.Is(tt.want, os.ErrDeadlineExceeded) && (!errors.As(err, &timeout) || !timeout.Timeout()) {
+					t.Errorf("%s: %v is no timeout", tt.name, err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%s: the read goes on", tt.name)
+			}
+		}
+	}
+}
+
+// TestReadAfterADeadline: one that has passed and was taken back leaves nothing behind.
+func TestReadAfterADeadline(t *testing.T) {
+	client, c := pair(t)
+	if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 2)
+	if n, err := c.Read(p); n != 1 || err != nil || p[0] != 'x' {
+		t.Errorf("%d bytes, %q, %v", n, p, err)
+	}
+}
+
+// TestTryWrite takes what the kernel takes, does not wait for more, and says how much that was.
+func TestTryWrite(t *testing.T) {
+	client, c := pair(t)
+	big := bytes.Repeat([]byte("tide"), 8<<20)
+	n, err := c.TryWrite(big)
+	if err != nil || n == 0 || n == len(big) {
+		t.Fatalf("%d of %d bytes, %v", n, len(big), err)
+	}
+	for more := 1; more > 0; { // until the buffers are full
+		if more, err = c.TryWrite(big[n:]); err != nil {
+			t.Fatal(err)
+		}
+		n += more
+	}
+	if err := c.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if more, err := c.TryWrite(big[n:]); more != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("after the deadline: %d bytes, %v", more, err)
+	}
+	if more, err := c.Write(big[n:]); more != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Write after the deadline: %d bytes, %v", more, err)
+	}
+	got := make([]byte, n)
+	if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, big[:n]) {
+		t.Error("what came is not what was written", err)
+	}
+	_ = c.Close()
+	if _, err := c.TryWrite(big); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// TestWriteToNobody: a client that is gone is an error of Write, and no signal that ends the process.
+func TestWriteToNobody(t *testing.T) {
+	client, c := pair(t)
+	_ = client.SetLinger(0)
+	_ = client.Close()
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		if _, err := c.Write([]byte("x")); errors.Is(err, syscall.EPIPE) {
+			return
+		}
+	}
+	t.Error("writing to a client that is gone goes on")
+}
+
+// TestEmpty: nothing is read and written at once, whatever the other end does.
+func TestEmpty(t *testing.T) {
+	_, c := pair(t)
+	if n, err := c.Read(nil); n != 0 || err != nil {
+		t.Errorf("read nothing: %d, %v", n, err)
+	}
+	if n, err := c.Write(nil); n != 0 || err != nil {
+		t.Errorf("write nothing: %d, %v", n, err)
+	}
+}
+
+// TestNoAllocations of a request and its answer.
+func TestNoAllocations(t *testing.T) {
+	client, c := pair(t)
+	p, q := make([]byte, 300), make([]byte, 300)
+	if allocs := testing.AllocsPerRun(100, func() {
+		_, _ = client.Write(p)
+		n, err := c.Read(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.Write(q[:n]); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = client.Read(p)
+	}); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+// BenchmarkAnswer is a request and its answer over loopback, both ends: by net's connection, and by a Conn.
+func BenchmarkAnswer(b *testing.B) {
+	for _, name := range []string{"net", "socket"} {
+		b.Run(name, func(b *testing.B) {
+			client, server := tcp(b)
+			var conn net.Conn = server
+			if name == "socket" {
+				c, err := socket.Of(server)
+				if err != nil {
+					b.Fatal(err)
+				}
+				conn = c
+			}
+			go func() {
+				buf := make([]byte, 512)
+				for {
+					n, err := conn.Read(buf)
+					if err != nil {
+						return
+					}
+					if _, err := conn.Write(buf[:n]); err != nil {
+						return
+					}
+				}
+			}()
+			p := make([]byte, 300)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := client.Write(p); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(client, p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
