@@ -62,12 +62,12 @@ type settings struct {
 	Ack               journal.Level `name:"ack" placeholder:"LEVEL" default:"disk" help:"What a 200 waits for where a route does not say: memory, disk or broker."`
 	AckDeadline       time.Duration `name:"ack-deadline" placeholder:"DURATION" default:"1.5s" help:"How long an answer waits before it is 503: for room in the journal, then it was not taken, and for its level, then it is not confirmed; both together. The vendor waits 2s."`
 	RequestTimeWindow time.Duration `name:"request-time-window" placeholder:"DURATION" default:"300s" help:"How far RequestTime of a signed callback may be from this machine's clock, both ways."`
-	AuthFailures      int           `name:"auth-failures-per-second" placeholder:"N" default:"20" help:"How many requests a second of one address may have no right Sign or name an unknown app, five times that at once; more are answered 429 guessing. A right Sign is never held against. 0: any number."`
+	AuthFailures      int           `name:"auth-failures-per-second" placeholder:"N" default:"20" help:"How many requests a second of one address may fail for want of a right Sign or of a known app, five times that at once; more are answered 429 guessing. What is signed right is taken all the same. 0: any number."`
 	MaxBodyBytes      size          `name:"max-body-bytes" placeholder:"BYTES" default:"262144" help:"Largest body of a callback; larger ones are answered 413. At most 1900KiB."`
 
 	MaxConnections int `name:"max-connections" placeholder:"COUNT" default:"16384" help:"Most connections at a time; one more is answered 503. Each takes a file and about 40 KiB of memory."`
 
-	MaxWaitingBytes size `name:"max-waiting-bytes" placeholder:"BYTES" default:"256MiB" help:"Most that bodies may take that are being read, of all connections together; one that finds no room is answered 503. Bodies of less than about 8 KiB do not count."`
+	MaxWaitingBytes size `name:"max-waiting-bytes" placeholder:"BYTES" default:"256MiB" help:"Most memory for bodies that are being read, of all connections together; a body for which there is no room is answered 503. Bodies of less than about 8 KiB do not count."`
 
 	ShutdownDelay time.Duration `name:"shutdown-delay" placeholder:"DURATION" default:"0s" help:"How long to go on taking callbacks after /readyz turned to 503, so that load balancers notice."`
 	DrainTimeout  time.Duration `name:"drain-timeout" placeholder:"DURATION" default:"20s" help:"How long to go on delivering to Kafka after the last answer. What is left stays in the journal."`

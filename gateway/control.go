@@ -37,7 +37,7 @@ const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 //	/journal/skip         GET: the entry as it would be kept; POST: settle it
 //	/journal/replay       POST: deliver again
 //	/journal/limit        GET: the budget; POST: change it until the next start
-//	/quarantine/admit     POST: see second.handle
+//	/quarantine/admit     POST: let out what passes now, of one app; see quarantine.go
 type control struct {
 	delivery  *delivery
 	log       *zap.Logger
@@ -218,6 +218,27 @@ func (c *controlClient) call(ctx context.Context, method, path string, query url
 		return nil, fmt.Errorf("the gateway answered %s: %w", response.Status, err)
 	}
 	return nil, errors.New(strings.TrimSpace(string(text)))
+}
+
+// follow reads the reports of something that takes a while into report, one a line, until the last:
+// ending says whether that is done, or failed and why. each is called after the others.
+func follow[T any](body io.Reader, report *T, ending func(*T) (done bool, failed string), each func()) error {
+	for decoder := json.NewDecoder(body); ; each() {
+		next := new(T)
+		switch err := decoder.Decode(next); {
+		case errors.Is(err, io.EOF):
+			return errors.New("the gateway stopped")
+		case err != nil:
+			return fmt.Errorf("read the gateway's answer: %w", err)
+		}
+		*report = *next
+		switch done, failed := ending(report); {
+		case failed != "":
+			return errors.New(failed)
+		case done:
+			return nil
+		}
+	}
 }
 
 // openedElsewhere explains that a journal cannot be opened although nobody answers at its

@@ -40,9 +40,10 @@ type gateway struct {
 	routes   *reload.File[*receive.Routes]
 	delivery *delivery // journals, Kafka, forwarder
 	absorber *absorber // the journal, for the receiver
-	second   *second   // look at what was refused
 	receiver *receive.Receiver
 	edge     edgeFiles
+
+	secondLook *secondLook // at what was refused
 
 	listener  net.Listener // of callbacks
 	accepting atomic.Bool  // from binding until serve ends
@@ -140,7 +141,7 @@ func (g *gateway) openDelivery() (err error) {
 // openControl serves the control socket. It is closed after the last answer and before the
 // drain: from then on nothing changes what is delivered.
 func (g *gateway) openControl() error {
-	openControl(g.p, g.delivery, g.set.JournalDir, g.log.Named("control"), g.second.handle)
+	openControl(g.p, g.delivery, g.set.JournalDir, g.log.Named("control"), g.secondLook.handle)
 	return nil
 }
 
@@ -152,7 +153,7 @@ func (g *gateway) openReceiver() (err error) {
 		Path: g.set.Path, GatewayName: g.set.GatewayName, AcceptUnknown: g.set.UnknownApps == "accept",
 		AuthFailuresPerSecond: g.set.authFailures(), TrustedProxies: g.set.Edge.TrustedProxies, AllowedSources: g.edge.sources,
 		RequestTimeWindow: g.set.RequestTimeWindow, MaxBodyBytes: int(g.set.MaxBodyBytes), MaxConnections: g.connections(), MaxWaitingBytes: int64(g.set.MaxWaitingBytes),
-		TopicFull: g.delivery.forwarder.TopicRefused, Quarantine: g.second.hook(), Log: g.log, Metrics: g.reg,
+		TopicFull: g.delivery.forwarder.TopicRefused, Quarantine: g.secondLook.hook(), Log: g.log, Metrics: g.reg,
 	})
 	if err != nil {
 		return err

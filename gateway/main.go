@@ -2,12 +2,13 @@
 // journal, answers, and delivers them to Kafka.
 //
 // Without a subcommand it runs until SIGTERM. check looks at all files, settings and the
-// cluster before a start; drain delivers what a stopped gateway's journal still holds;
-// journal stat, dump and verify read a journal beside a live gateway or a dead one; journal
-// skip and replay change what is delivered from it, journal limit what it may take, and quarantine admit
-// takes what was refused, through the control socket in its directory where a gateway runs on it; that
-// socket has the profiles too. `-h` is the
-// reference of all settings; each is also an environment variable with the prefix
+// cluster before a start; drain delivers what a stopped gateway's journal still holds.
+// journal stat, dump and verify, and quarantine list and show, read beside a live gateway or a
+// dead one. journal skip and replay change what is delivered, journal limit what the journal may
+// take, and quarantine admit takes what was refused: where a gateway runs, through the control
+// socket in the journal's directory, which has the profiles too.
+//
+// `-h` is the reference of all settings; each is also an environment variable with the prefix
 // TIDEGATE_GATEWAY_, which the flag overrides.
 //
 // Exit status: 0 when all went well, 1 when something failed or was found wrong, 2 when the

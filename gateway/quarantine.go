@@ -56,8 +56,8 @@ func (s *settings) wrongQuarantine() error {
 	return nil
 }
 
-// second is the gateway's second look at refused callbacks.
-type second struct {
+// secondLook is what the gateway keeps for a second look at refused callbacks, and takes when it is told to.
+type secondLook struct {
 	g          *gateway
 	store      *quarantine.Store // nil: nothing is kept
 	failed     error             // why, where it should be
@@ -68,7 +68,7 @@ type second struct {
 // which frees nothing before it is open. A gateway without it still takes callbacks, so that a
 // failure is one error in the log and a line in /readyz?verbose.
 func (g *gateway) openQuarantine() error {
-	g.second = &second{g: g}
+	g.secondLook = &secondLook{g: g}
 	dir := process.Absolute(g.set.quarantineDir(g.set.journalFlags))
 	if g.set.QuarantineMaxBytes == 0 {
 		g.log.Info("refused callbacks are not kept: --quarantine-max-bytes is 0")
@@ -79,14 +79,14 @@ func (g *gateway) openQuarantine() error {
 	})
 	if err != nil {
 		g.log.Error("refused callbacks are not kept", zap.String("dir", dir), zap.Error(err))
-		g.second.failed = err
+		g.secondLook.failed = err
 		return nil
 	}
 	g.log.Info("quarantine", zap.String("dir", dir))
-	g.second.store = store
+	g.secondLook.store = store
 	g.p.OnStop("quarantine directory", func(context.Context) error { return store.Close() })
 	if u := store.Unfinished(); u != nil {
-		g.second.unfinished = u
+		g.secondLook.unfinished = u
 		fsys := g.seams.fs
 		if fsys == nil {
 			fsys = vfs.OS()
@@ -105,7 +105,7 @@ func (g *gateway) openQuarantine() error {
 
 // startQuarantine finishes what a crash ended and begins to keep callbacks. The journal is open.
 func (g *gateway) startQuarantine() error {
-	q := g.second
+	q := g.secondLook
 	if q.store == nil {
 		return nil
 	}
@@ -119,7 +119,7 @@ func (g *gateway) startQuarantine() error {
 }
 
 // hook returns what the receiver calls for refused callbacks, nil where none are kept.
-func (q *second) hook() func(*receive.Refused) {
+func (q *secondLook) hook() func(*receive.Refused) {
 	if q.store == nil {
 		return nil
 	}
@@ -149,7 +149,7 @@ func refusedOf(c *quarantine.Callback) *receive.Refused {
 }
 
 // check is the line of /readyz?verbose.
-func (q *second) check() (ok bool, detail string) {
+func (q *secondLook) check() (ok bool, detail string) {
 	switch {
 	case q.failed != nil:
 		return false, "refused callbacks are not kept: " + q.failed.Error()
@@ -172,11 +172,11 @@ type admitReport struct {
 // handle adds the quarantine's to the control socket:
 //
 //	/quarantine/admit     POST: let out what passes now, of one app
-func (q *second) handle(mux *http.ServeMux) { mux.HandleFunc("POST /quarantine/admit", q.admit) }
+func (q *secondLook) handle(mux *http.ServeMux) { mux.HandleFunc("POST /quarantine/admit", q.admit) }
 
 // admit lets out of quarantine what passes now, and answers with reports, one a line, the last of
 // which says that it is done or why not. It ends with the request, between two batches.
-func (q *second) admit(w http.ResponseWriter, request *http.Request) {
+func (q *secondLook) admit(w http.ResponseWriter, request *http.Request) {
 	app, err := strconv.ParseInt(request.URL.Query().Get("app"), 10, 64)
 	if err != nil || app <= 0 || app > schema.MaxAppID {
 		http.Error(w, "app: want a SdkAppid", http.StatusBadRequest)
@@ -215,7 +215,7 @@ func (q *second) admit(w http.ResponseWriter, request *http.Request) {
 
 // judge looks at callbacks as if they came now, by the files as they are now, and counts in report
 // whose sender is not proved by the Sign.
-func (q *second) judge(report *admitReport) quarantine.Judge {
+func (q *secondLook) judge(report *admitReport) quarantine.Judge {
 	g := q.g
 	look := receive.Rechecker{
 		Apps: g.apps.Get(), Routes: g.routes.Get(), Gateway: []byte(g.set.GatewayName), AcceptUnknown: g.set.UnknownApps == "accept",

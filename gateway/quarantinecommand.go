@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -331,7 +330,13 @@ func (c *quarantineAdmitCommand) Run(con *process.Console) error {
 	}
 	defer body.Close()
 	report := new(admitReport)
-	err = c.follow(con, json.NewDecoder(body), report)
+	said := time.Now()
+	err = follow(body, report, func(r *admitReport) (bool, string) { return r.Done, r.Error }, func() {
+		if time.Since(said) >= time.Second {
+			said = time.Now()
+			fmt.Fprintf(con.Stderr, "%d looked at, %d admitted\n", report.Seen, report.Admitted)
+		}
+	})
 	if err != nil && ctx.Err() != nil {
 		err = errInterrupted
 	}
@@ -342,30 +347,6 @@ func (c *quarantineAdmitCommand) Run(con *process.Console) error {
 		return fmt.Errorf("not everything was looked at, run it again to go on: %w", err)
 	}
 	return nil
-}
-
-// follow reads reports until the last one.
-func (c *quarantineAdmitCommand) follow(con *process.Console, decoder *json.Decoder, report *admitReport) error {
-	for said := time.Now(); ; {
-		next := new(admitReport)
-		switch err := decoder.Decode(next); {
-		case errors.Is(err, io.EOF):
-			return errors.New("the gateway stopped")
-		case err != nil:
-			return fmt.Errorf("read the gateway's answer: %w", err)
-		}
-		*report = *next
-		switch {
-		case report.Error != "":
-			return errors.New(report.Error)
-		case report.Done:
-			return nil
-		}
-		if time.Since(said) >= time.Second {
-			said = time.Now()
-			fmt.Fprintf(con.Stderr, "%d looked at, %d admitted\n", report.Seen, report.Admitted)
-		}
-	}
 }
 
 // lines say the report for a person.

@@ -22,7 +22,7 @@ func (g *gateway) addChecks() {
 		s := g.delivery.parked.Stats()
 		return s.Entries == 0 && s.Err == nil, journalDetail(s, time.Now())
 	})
-	g.ready.Add("quarantine", false, g.second.check)
+	g.ready.Add("quarantine", false, g.secondLook.check)
 	g.ready.Add("delivery", false, func() (bool, string) {
 		var halts []string
 		for _, h := range g.delivery.forwarder.Halted() {

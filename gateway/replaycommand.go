@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os/signal"
@@ -120,23 +119,7 @@ func (c *replayCommand) live(ctx context.Context, con *process.Console, client *
 		return err
 	}
 	defer body.Close()
-	for decoder := json.NewDecoder(body); ; {
-		next := new(replayReport)
-		switch err := decoder.Decode(next); {
-		case errors.Is(err, io.EOF):
-			return errors.New("the gateway stopped")
-		case err != nil:
-			return fmt.Errorf("read the gateway's answer: %w", err)
-		}
-		*report = *next
-		switch {
-		case report.Error != "":
-			return errors.New(report.Error)
-		case report.Done:
-			return nil
-		}
-		c.progress(con, report)
-	}
+	return follow(body, report, func(r *replayReport) (bool, string) { return r.Done, r.Error }, func() { c.progress(con, report) })
 }
 
 // stopped does it in this process.

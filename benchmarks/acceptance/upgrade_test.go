@@ -3,11 +3,15 @@ package acceptance
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -20,8 +24,9 @@ const upgrades = 10
 // balanced is a second gateway of the scene beside the stack's, and a real HAProxy before both.
 type balanced struct {
 	s        *scene
-	url      string // of the front
-	stats    string // path of HAProxy's socket
+	url      string   // of the front
+	stats    string   // path of HAProxy's socket
+	admins   []string // URLs of the gateways' admin listeners
 	gateways map[string]*stack.Child
 }
 
@@ -33,12 +38,15 @@ func balance(t *testing.T) *balanced {
 		skip(t, "haproxy is not installed")
 	}
 	two, twoAdmin, front := freeAddress(t), freeAddress(t), freeAddress(t)
-	const delay = "--shutdown-delay=1s" // HAProxy asks five times a second
-	s := newScene(t, 64, func(o *stack.Options) { o.GatewayFlags = append(o.GatewayFlags, delay) })
-	b := &balanced{s: s, url: "http://" + front + "/", stats: filepath.Join(t.TempDir(), "haproxy.sock")}
+	flags := []string{
+		"--shutdown-delay=1s", // HAProxy asks five times a second
+		"--trusted-proxies=127.0.0.1",
+	}
+	s := newScene(t, 64, func(o *stack.Options) { o.GatewayFlags = append(o.GatewayFlags, flags...) })
+	b := &balanced{s: s, url: "http://" + front + "/", admins: []string{s.stack.GatewayAdminURL(), "http://" + twoAdmin}, stats: filepath.Join(t.TempDir(), "haproxy.sock")}
 	args := append([]string{
-		"--listen=" + two, "--admin-listen=" + twoAdmin, "--apps=" + s.appsFile, "--journal-dir=" + filepath.Join(t.TempDir(), "journal"), "--gateway-name=two", delay,
-	}, s.gatewayKafka()...)
+		"--listen=" + two, "--admin-listen=" + twoAdmin, "--apps=" + s.appsFile, "--journal-dir=" + filepath.Join(t.TempDir(), "journal"), "--gateway-name=two",
+	}, append(s.gatewayKafka(), flags...)...)
 	second := b.child("two", bin(t, "gateway"), args, "http://"+twoAdmin+"/readyz")
 	b.gateways = map[string]*stack.Child{"one": s.stack.Gateway(), "two": second}
 	for name, value := range map[string]string{
@@ -126,6 +134,46 @@ func addressOf(t *testing.T, text string) string {
 }
 
 func portOf(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
+
+// Promise: behind the balancer the source of a request is its sender, whatever that writes into
+// X-Forwarded-For.
+func TestSourceBehindTheBalancer(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		skip(t, "only on Linux is all of 127.0.0.0/8 the loopback's")
+	}
+	b := balance(t)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 5)}}
+	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"?SdkAppid=7&CallbackCommand=Some.Command", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Forwarded-For", "203.0.113.9")
+	answer, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusForbidden {
+		t.Fatalf("an unknown app was answered %s", answer.Status)
+	}
+	sources := ""
+	for _, admin := range b.admins {
+		page, err := http.Get(admin + "/apps?format=json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(page.Body)
+		page.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources += strings.Join(regexp.MustCompile(`"source":\s*"[0-9.]+"`).FindAllString(string(text), -1), " ")
+	}
+	if want := `"source":"127.0.0.5"`; sources != want {
+		t.Errorf("the gateways have refused %s, want %s", sources, want)
+	}
+}
 
 // Promise: two gateways behind a balancer are upgraded one after the other, again and again, and no
 // callback is refused or cut, and every 200 is in Kafka, in the order of its journal.

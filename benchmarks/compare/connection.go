@@ -56,14 +56,8 @@ func (d *driver) connect(address string, request []byte, config *tls.Config) err
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return fmt.Errorf("driver: non-blocking: %w", err)
 	}
-	return d.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
-}
-
-// watch has the loop told of events of fd.
-func (d *driver) watch(operation, fd int, events uint32) error {
-	event := unix.EpollEvent{Events: events, Fd: int32(fd)}
-	if err := unix.EpollCtl(d.epoll, operation, fd, &event); err != nil {
-		return fmt.Errorf("driver: epoll control: %w", err)
+	if err := d.poll.Watch(fd, unix.EPOLLIN); err != nil {
+		return fmt.Errorf("driver: %w", err)
 	}
 	return nil
 }
@@ -141,12 +135,14 @@ func (d *driver) flush(c *connection) error {
 		return fmt.Errorf("driver: write: %w", err)
 	}
 	c.unsent = c.unsent[max(n, 0):]
-	waited := c.waits
+	waited, events := c.waits, uint32(unix.EPOLLIN)
 	if c.waits = len(c.unsent) > 0; c.waits {
-		return d.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN|unix.EPOLLOUT)
+		events |= unix.EPOLLOUT
+	} else if !waited {
+		return nil
 	}
-	if waited {
-		return d.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN)
+	if err := d.poll.Change(c.fd, events); err != nil {
+		return fmt.Errorf("driver: %w", err)
 	}
 	return nil
 }

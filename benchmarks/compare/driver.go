@@ -11,6 +11,8 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 // load is one run against one server, closed loop or open.
@@ -45,22 +47,14 @@ type outcome struct {
 	serverRSS  int64                   // bytes, at the end
 }
 
-// patience is how long an open loop waits at its end for what is still due: as long as the
-// vendor waits for an answer.
-const patience = 2 * time.Second
-
-// longest is the largest latency that is told apart, in microseconds.
-const longest = 60_000_000
-
 // driver is the loop: one thread, one epoll instance, all connections.
 type driver struct {
-	epoll  int
+	poll   *drive.Poll
 	conns  map[int32]*connection
 	buffer []byte
-	events []unix.EpollEvent
 	open   *openLoop // nil: closed loop
 
-	from, to time.Time // the counted stage; zero before it
+	counted  drive.Span // the counted stage; zero before it
 	seen     [refused + 1]int64
 	refusal  string // body of the first refusal in the counted stage
 	answered int64  // of what was due in the counted stage
@@ -100,14 +94,11 @@ func (l load) run() (outcome, error) {
 
 // newDriver connects everything and sends the first requests.
 func newDriver(l load) (*driver, error) {
-	d := &driver{
-		conns: map[int32]*connection{}, buffer: make([]byte, 64<<10), events: make([]unix.EpollEvent, 1024),
-		latency: hdrhistogram.New(1, longest, 3),
+	poll, err := drive.NewPoll()
+	if err != nil {
+		return nil, fmt.Errorf("driver: %w", err)
 	}
-	var err error
-	if d.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("driver: epoll: %w", err)
-	}
+	d := &driver{poll: poll, conns: map[int32]*connection{}, buffer: make([]byte, 64<<10), latency: drive.NewLatencies()}
 	for i := range l.conns {
 		if err := d.connect(l.address, l.requests[i%len(l.requests)], l.tls); err != nil {
 			d.close()
@@ -115,11 +106,10 @@ func newDriver(l load) (*driver, error) {
 		}
 	}
 	if l.rate > 0 {
-		err = d.schedule(l.rate)
-	} else {
-		err = d.sendAll()
+		d.schedule(l.rate)
+		return d, nil
 	}
-	if err != nil {
+	if err := d.sendAll(); err != nil {
 		d.close()
 		return nil, err
 	}
@@ -137,26 +127,26 @@ func (d *driver) sendAll() error {
 
 // count is the counted stage.
 func (d *driver) count(pid int, length time.Duration) (outcome, error) {
-	before, err := processCPU(pid)
+	before, err := drive.ProcessCPU(pid)
 	if err != nil {
 		return outcome{}, err
 	}
-	cpu := threadCPU()
-	d.from = time.Now()
-	d.to = d.from.Add(length)
-	if err := d.loop(d.to); err != nil {
+	cpu := drive.ThreadCPU()
+	now := time.Now()
+	d.counted = drive.Span{From: now, To: now.Add(length)}
+	if err := d.loop(d.counted.To); err != nil {
 		return outcome{}, err
 	}
 	seen := outcome{
 		accepted: d.seen[accepted], refused: d.seen[refused], refusal: d.refusal,
-		elapsed: length, latency: d.latency, driverCPU: threadCPU() - cpu,
+		elapsed: length, latency: d.latency, driverCPU: drive.ThreadCPU() - cpu,
 	}
-	after, err := processCPU(pid)
+	after, err := drive.ProcessCPU(pid)
 	if err != nil {
 		return outcome{}, err
 	}
 	seen.serverCPU = after - before
-	if seen.serverRSS, err = processRSS(pid); err != nil {
+	if seen.serverRSS, err = drive.Resident(pid); err != nil {
 		return outcome{}, err
 	}
 	if d.open != nil {
@@ -169,17 +159,22 @@ func (d *driver) count(pid int, length time.Duration) (outcome, error) {
 // loop answers events until deadline.
 func (d *driver) loop(deadline time.Time) error {
 	for {
-		if d.open != nil {
-			if err := d.open.arm(); err != nil {
+		if o := d.open; o != nil && len(o.free) > 0 { // else the next answer is what sends it
+			if err := d.poll.Ring(o.Due(o.next)); err != nil {
+				return fmt.Errorf("driver: %w", err)
+			}
+		}
+		events, rang, err := d.poll.Wait(deadline)
+		if err != nil {
+			return fmt.Errorf("driver: %w", err)
+		}
+		if rang && d.open != nil {
+			if err := d.sendDue(time.Now()); err != nil {
 				return err
 			}
 		}
-		n, err := unix.EpollWait(d.epoll, d.events, waitMillis(time.Until(deadline)))
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("driver: epoll wait: %w", err)
-		}
-		for _, event := range d.events[:max(n, 0)] {
-			if err := d.happened(event); err != nil {
+		for _, event := range events {
+			if err := d.handle(d.conns[event.Fd], event.Events); err != nil {
 				return err
 			}
 		}
@@ -189,24 +184,11 @@ func (d *driver) loop(deadline time.Time) error {
 	}
 }
 
-// waitMillis bounds one wait: 10 ms at most, and not beyond the deadline.
-func waitMillis(left time.Duration) int {
-	return int(min(max(left, 0)+time.Millisecond-1, 10*time.Millisecond) / time.Millisecond)
-}
-
-func (d *driver) happened(event unix.EpollEvent) error {
-	if d.open != nil && event.Fd == int32(d.open.timer) { //nolint:gosec // a descriptor
-		d.open.rang()
-		return d.sendDue(time.Now())
-	}
-	return d.handle(d.conns[event.Fd], event.Events)
-}
-
 // note counts an answer that has come at now for the request of c. Rates are of what came
 // in the counted stage; latencies of what was due in it, which in a closed loop must have
 // come in it too, as nothing is waited for after it.
 func (d *driver) note(c *connection, v verdict, answer []byte, now time.Time) {
-	if d.counts(now) {
+	if d.counted.Has(now) {
 		d.seen[v]++
 		if v == refused && d.refusal == "" {
 			d.refusal = string(bodyOf(answer))
@@ -214,27 +196,17 @@ func (d *driver) note(c *connection, v verdict, answer []byte, now time.Time) {
 	} else if d.open == nil {
 		return
 	}
-	if d.counts(c.due) {
+	if d.counted.Has(c.due) {
 		d.answered++
 		if v == accepted {
-			d.recordLatency(now.Sub(c.due))
+			drive.Record(d.latency, now.Sub(c.due))
 		}
 	}
-}
-
-// counts says whether t is in the counted stage.
-func (d *driver) counts(t time.Time) bool { return !t.Before(d.from) && t.Before(d.to) }
-
-func (d *driver) recordLatency(took time.Duration) {
-	_ = d.latency.RecordValue(min(took.Microseconds(), longest)) // in range by the min
 }
 
 func (d *driver) close() {
 	for _, c := range d.conns {
 		unix.Close(c.fd)
 	}
-	if d.open != nil {
-		unix.Close(d.open.timer)
-	}
-	unix.Close(d.epoll)
+	d.poll.Close()
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tidegate/tidegate/benchmarks/drive"
 	"github.com/tidegate/tidegate/deploy/local/stack"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
 )
@@ -53,14 +54,14 @@ type broker struct {
 
 // startBroker starts one with its data in dir and makes the topics.
 func startBroker(ctx context.Context, dir string) (*broker, error) {
-	address, err := freeAddress()
+	address, err := stack.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	_, port, _ := strings.Cut(address, ":") // freeAddress has one
+	_, port, _ := strings.Cut(address, ":") // there is one
 	b := &broker{address: address}
 	args := []string{"kafka", "--port", port, "--data-dir", filepath.Join(dir, "kafka")}
-	if b.child, err = launch(ctx, stack.ChildOptions{Name: "kafka", Args: args}, filepath.Join(dir, "kafka.log")); err != nil {
+	if b.child, err = drive.Launch(ctx, stack.ChildOptions{Name: "kafka", Args: args}, filepath.Join(dir, "kafka.log")); err != nil {
 		return nil, err
 	}
 	if err := b.listens(ctx); err != nil {
@@ -73,7 +74,7 @@ func startBroker(ctx context.Context, dir string) (*broker, error) {
 }
 
 func makeTopics(ctx context.Context, brokers string) error {
-	ctx, cancel := context.WithTimeout(ctx, starting)
+	ctx, cancel := context.WithTimeout(ctx, drive.Starting)
 	defer cancel()
 	if err := stack.CreateTopics(ctx, kafkaconn.Flags{Brokers: []string{brokers}}, stack.DefaultPartitions); err != nil {
 		return fmt.Errorf("kafka: %w", err)
@@ -83,7 +84,7 @@ func makeTopics(ctx context.Context, brokers string) error {
 
 // leave ends the broker; what it has answered stays.
 func (b *broker) leave(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, starting)
+	ctx, cancel := context.WithTimeout(ctx, drive.Starting)
 	defer cancel()
 	if err := b.child.Stop(ctx); err != nil {
 		return fmt.Errorf("kafka: %w", err)
@@ -100,7 +101,7 @@ func (b *broker) comeBack(ctx context.Context) error {
 }
 
 func (b *broker) listens(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, starting)
+	ctx, cancel := context.WithTimeout(ctx, drive.Starting)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -113,7 +114,7 @@ func (b *broker) listens(ctx context.Context) error {
 		case err := <-b.child.Unasked():
 			return fmt.Errorf("kafka: %w", err)
 		case <-ctx.Done():
-			return fmt.Errorf("kafka: the embedded broker does not listen on %s after %s", b.address, starting)
+			return fmt.Errorf("kafka: the embedded broker does not listen on %s after %s", b.address, drive.Starting)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 // measurement is a run that has been prepared.
@@ -49,7 +51,7 @@ func (m measurement) turn(ctx context.Context, t turn) (_ turn, err error) {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, settleDisk(m.work, dir)) }()
-	brokers, kafka := nowhere, (*broker)(nil)
+	brokers, kafka := drive.Nowhere, (*broker)(nil)
 	if m.Brokers != "" {
 		brokers = m.Brokers
 	} else if m.Scenario != kafkaAway && isGateway(t.Server) {
@@ -66,8 +68,7 @@ func (m measurement) turn(ctx context.Context, t turn) (_ turn, err error) {
 	defer func() { err = errors.Join(err, srv.kill()) }()
 	t, err = m.drive(ctx, t, srv, kafka)
 	if err != nil {
-		printed, _ := os.ReadFile(srv.output)
-		err = fmt.Errorf("%w\n%s", err, printed)
+		err = drive.Explain(err, srv.output)
 	}
 	return t, err
 }

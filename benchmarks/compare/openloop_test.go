@@ -8,26 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
-
-// Arrivals are evenly spaced from the beginning on and do not drift; first finds the first
-// of them at or after any time.
-func TestSchedule(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := schedule{begin: time.Unix(1_700_000_000, 0), rate: rapid.Float64Range(1, 200_000).Draw(t, "rate")}
-		i := rapid.Int64Range(0, 10_000_000).Draw(t, "i")
-		ideal := float64(i) / s.rate * 1e9
-		if got := float64(s.due(i).Sub(s.begin).Nanoseconds()); got < ideal-2 || got > ideal+2 {
-			t.Fatalf("arrival %d is due after %v ns, want %v", i, got, ideal)
-		}
-		at := s.begin.Add(time.Duration(rapid.Int64Range(-1e9, 60e9).Draw(t, "at")))
-		first := s.first(at)
-		if s.due(first).Before(at) || first > 0 && !s.due(first-1).Before(at) {
-			t.Fatalf("first at %v is %d, due %v, the one before %v", at, first, s.due(first), s.due(first-1))
-		}
-	})
-}
 
 // holding answers with the envelope once hold has returned.
 func holding(hold func()) http.HandlerFunc {
@@ -99,7 +81,7 @@ func TestOpenLoopCountsTheUnanswered(t *testing.T) {
 	if seen.unanswered < 9 || seen.unanswered > 11 || seen.latency.TotalCount() != seen.unanswered {
 		t.Fatalf("%d not answered of 10, latencies of %d", seen.unanswered, seen.latency.TotalCount())
 	}
-	if least := time.Duration(seen.latency.Min()) * time.Microsecond; least < patience {
+	if least := time.Duration(seen.latency.Min()) * time.Microsecond; least < drive.Patience {
 		t.Errorf("one of them waited %v, less than patience", least)
 	}
 	got := turn{cell: cell{Rate: 100}}.measured(seen)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 // pair is a certificate for 127.0.0.1 that signs itself, made for one run.
@@ -74,7 +76,7 @@ type secure struct {
 func negotiate(raw net.Conn, config *tls.Config) (*secure, error) {
 	s := &secure{Conn: raw, fd: -1}
 	s.tls = tls.Client(s, config)
-	if err := raw.SetDeadline(time.Now().Add(starting)); err != nil {
+	if err := raw.SetDeadline(time.Now().Add(drive.Starting)); err != nil {
 		return nil, fmt.Errorf("driver: negotiate: %w", err)
 	}
 	if err := s.tls.Handshake(); err != nil {

@@ -4,15 +4,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/tidegate/tidegate/benchmarks/drive"
 	"github.com/tidegate/tidegate/deploy/local/stack"
 )
 
@@ -22,12 +20,6 @@ const (
 	parkServer = "park"
 	diskServer = "disk" // the gateway's default
 )
-
-// nowhere is a broker that is not there: Kafka away.
-const nowhere = "127.0.0.1:1"
-
-// starting bounds how long a process takes until it answers.
-const starting = 20 * time.Second
 
 // server is one process under test.
 type server struct {
@@ -50,29 +42,24 @@ func isGateway(name string) bool { return name != bareServer && name != parkServ
 // start starts the server called name with its files in dir, over TLS or not, and returns when it
 // answers.
 func (s starter) start(ctx context.Context, name, dir, brokers string, tls bool) (*server, error) {
-	address, err := freeAddress()
+	addresses, err := stack.FreeAddresses(2)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("server: %w", err)
 	}
+	address, second := addresses[0], addresses[1]
 	srv := &server{address: address, output: filepath.Join(dir, name+".log")}
 	options := stack.ChildOptions{Name: name, Ready: "http://" + address + "/"}
 	switch name {
 	case bareServer:
 		options.Args = []string{"bare", "--listen", address}
 		if tls {
-			plain, err := freeAddress()
-			if err != nil {
-				return nil, err
-			}
-			options.Ready = "http://" + plain + "/"
-			options.Args = append(options.Args, "--plain", plain, "--cert", s.pair.cert, "--key", s.pair.key)
+			options.Ready = "http://" + second + "/"
+			options.Args = append(options.Args, "--plain", second, "--cert", s.pair.cert, "--key", s.pair.key)
 		}
 	case parkServer:
 		options.Args = []string{"park", "--listen", address, "--wait", s.wait.String()}
 	default:
-		if srv.admin, err = freeAddress(); err != nil {
-			return nil, err
-		}
+		srv.admin = second
 		options.Path, options.Ready = filepath.Join(s.bin, "gateway"), "http://"+srv.admin+"/readyz"
 		if options.Args, err = gatewayArgs(name, srv, dir, brokers); err != nil {
 			return nil, err
@@ -81,7 +68,7 @@ func (s starter) start(ctx context.Context, name, dir, brokers string, tls bool)
 			options.Args = append(options.Args, "--tls-cert", s.pair.cert, "--tls-key", s.pair.key)
 		}
 	}
-	if srv.child, err = launch(ctx, options, srv.output); err != nil {
+	if srv.child, err = drive.Launch(ctx, options, srv.output); err != nil {
 		return nil, err
 	}
 	return srv, nil
@@ -107,60 +94,10 @@ func gatewayArgs(ack string, srv *server, dir, brokers string) ([]string, error)
 	}, nil
 }
 
-// launch starts a child and waits until it is ready; without a Path it is this program. On
-// an error nothing is left running, and what it printed is in the error.
-func launch(ctx context.Context, o stack.ChildOptions, output string) (*stack.Child, error) {
-	if o.Path == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, fmt.Errorf("server: %w", err)
-		}
-		o.Path = self
-	}
-	out, err := os.OpenFile(output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("server: %w", err)
-	}
-	defer out.Close() // the child has its own
-	o.Log = out
-	child := stack.NewChild(o)
-	if err := child.Start(); err != nil {
-		return nil, fmt.Errorf("server: %w (make build makes the gateway)", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, starting)
-	defer cancel()
-	if err := child.Ready(ctx); err != nil {
-		printed, _ := os.ReadFile(output)
-		return nil, errors.Join(fmt.Errorf("server: %w\n%s", err, printed), child.Kill())
-	}
-	return child, nil
-}
-
 // kill ends the process: nothing that it holds is wanted.
 func (s *server) kill() error {
 	if err := s.child.Kill(); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
 	return nil
-}
-
-// taken holds the addresses that were handed out: a port that is free twice in a row would
-// be given to two.
-var taken []string
-
-// freeAddress returns an address of the loopback that nobody listens on at this moment.
-// One goroutine calls it.
-func freeAddress() (string, error) {
-	for {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", fmt.Errorf("server: %w", err)
-		}
-		address := ln.Addr().String()
-		ln.Close()
-		if !slices.Contains(taken, address) {
-			taken = append(taken, address)
-			return address, nil
-		}
-	}
 }

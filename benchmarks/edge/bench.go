@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 // part is one thing that is shown, on a gateway of its own.
@@ -49,19 +51,19 @@ func (b *bench) start(ctx context.Context, apps []byte, flags ...string) (*gatew
 }
 
 // beside is what goes on while a flow is driven, until the span is over.
-type beside func(context.Context, span) error
+type beside func(context.Context, drive.Span) error
 
 // turn drives f for length after the warm-up, with what goes on beside it, and adds s with
 // what f saw, the CPU that the gateway used for each answer, a flood's too, and its memory. fill, where given, has the
 // last word on the sample.
 func (b *bench) turn(ctx context.Context, g *gateway, s sample, f flow, length time.Duration, fill func(*sample) error, tasks ...beside) error {
 	now := time.Now()
-	counted := span{now.Add(b.Warmup), now.Add(b.Warmup + length)}
+	counted := drive.Span{From: now.Add(b.Warmup), To: now.Add(b.Warmup + length)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f.cpu = g.cpu
 	var saw *seen
-	tasks = append(tasks, func(ctx context.Context, counted span) (err error) {
+	tasks = append(tasks, func(ctx context.Context, counted drive.Span) (err error) {
 		saw, err = f.drive(ctx, counted)
 		return err
 	})
@@ -80,7 +82,7 @@ func (b *bench) turn(ctx context.Context, g *gateway, s sample, f flow, length t
 		err = errors.Join(err, <-done)
 	}
 	if err != nil {
-		return fmt.Errorf("%s, %s: %w", s.Part, s.Variant, g.explain(err))
+		return fmt.Errorf("%s, %s: %w", s.Part, s.Variant, drive.Explain(err, g.output))
 	}
 	s.saw(saw)
 	if s.Resident == 0 {

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 // fake answers like a gateway, after what its handler does.
@@ -69,7 +71,7 @@ func (f *fake) drive(t *testing.T, load flow, length time.Duration) *seen {
 	t.Helper()
 	load.server, load.source, load.requests = f.address, honestSource, honest(2, time.Now())
 	from := time.Now()
-	saw, err := load.drive(t.Context(), span{from, from.Add(length)})
+	saw, err := load.drive(t.Context(), drive.Span{From: from, To: from.Add(length)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +142,7 @@ func TestAnAnswerThatIsNoneEndsTheRun(t *testing.T) {
 	f := startFake(t, func(int64) string { return answerText(200, "", failBody) })
 	load := flow{server: f.address, source: honestSource, conns: 1, requests: honest(1, time.Now())}
 	now := time.Now()
-	if _, err := load.drive(t.Context(), span{now, now.Add(10 * time.Second)}); err == nil {
+	if _, err := load.drive(t.Context(), drive.Span{From: now, To: now.Add(10 * time.Second)}); err == nil {
 		t.Error("a 200 that says FAIL was taken")
 	}
 }
@@ -150,7 +152,7 @@ func TestAnInterruptEndsTheRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	load := flow{server: f.address, source: honestSource, conns: 1, requests: honest(1, time.Now())}
-	if _, err := load.drive(ctx, span{time.Now(), time.Now().Add(time.Hour)}); err == nil {
+	if _, err := load.drive(ctx, drive.Span{From: time.Now(), To: time.Now().Add(time.Hour)}); err == nil {
 		t.Error("it went on")
 	}
 }
@@ -166,7 +168,7 @@ func TestSlowConnectionsAreHeldAndComeBack(t *testing.T) {
 		t.Fatalf("%d of 300 are there", d.open)
 	}
 	now := time.Now()
-	if err := d.run(t.Context(), span{now, now.Add(200 * time.Millisecond)}); err != nil {
+	if err := d.run(t.Context(), drive.Span{From: now, To: now.Add(200 * time.Millisecond)}); err != nil {
 		t.Fatal(err)
 	}
 	if d.least != 300 || d.sent == 0 {

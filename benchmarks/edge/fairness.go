@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 const (
@@ -41,7 +43,7 @@ func (b *bench) fairness(ctx context.Context) (err error) {
 			var tasks []beside
 			var flood seen
 			if loud := floodOf(g, variant); loud != nil {
-				tasks = append(tasks, func(ctx context.Context, counted span) error {
+				tasks = append(tasks, func(ctx context.Context, counted drive.Span) error {
 					saw, err := loud.drive(ctx, counted)
 					if err == nil {
 						flood = *saw

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 const (
@@ -54,8 +56,8 @@ func (b *bench) lorisTurn(ctx context.Context, g *gateway, round int, variant st
 	}
 	defer d.close()
 	resident := int64(0)
-	look := func(ctx context.Context, counted span) (err error) { // while they are held
-		if err := wait(ctx, counted.to); err != nil {
+	look := func(ctx context.Context, counted drive.Span) (err error) { // while they are held
+		if err := wait(ctx, counted.To); err != nil {
 			return err
 		}
 		resident, err = g.resident()
@@ -71,14 +73,13 @@ func (b *bench) lorisTurn(ctx context.Context, g *gateway, round int, variant st
 // drip holds connections that send one byte every dripPause each. It is for one goroutine.
 type drip struct {
 	server  netip.AddrPort
-	epoll   int
+	watched *drive.Poll
 	slow    []slow
 	index   map[int32]int // of slow, by descriptor
 	begin   time.Time
 	sent    int64 // bytes of all
 	least   int   // that were held at a time in the counted span
 	open    int   // that are held
-	events  []unix.EpollEvent
 	scratch []byte
 }
 
@@ -94,18 +95,18 @@ var dripRequest = []byte("POST " + callbackPath + "?SdkAppid=1400000001 HTTP/1.1
 
 // openDrip connects n and returns when all are there.
 func openDrip(ctx context.Context, server netip.AddrPort, n int) (*drip, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	watched, err := drive.NewPoll()
 	if err != nil {
-		return nil, fmt.Errorf("slow-loris: epoll: %w", err)
+		return nil, fmt.Errorf("slow-loris: %w", err)
 	}
-	d := &drip{server: server, epoll: epoll, slow: make([]slow, n), index: map[int32]int{}, events: make([]unix.EpollEvent, 512), scratch: make([]byte, 4096)}
+	d := &drip{server: server, watched: watched, slow: make([]slow, n), index: map[int32]int{}, scratch: make([]byte, 4096)}
 	for i := range d.slow {
 		if err := d.connect(i); err != nil {
 			d.close()
 			return nil, err
 		}
 		for (i+1)%lorisBatch == 0 && d.open < i+1 || i+1 == n && d.open < n {
-			if err := errors.Join(ctx.Err(), d.poll(10)); err != nil {
+			if err := errors.Join(ctx.Err(), d.poll()); err != nil {
 				d.close()
 				return nil, err
 			}
@@ -121,24 +122,30 @@ func (d *drip) connect(i int) error {
 	}
 	d.slow[i] = slow{fd: fd}
 	d.index[int32(fd)] = i //nolint:gosec // a descriptor
-	return watch(d.epoll, fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
+	return d.watched.Watch(fd, edges)
 }
 
 // run sends what is due, and comes back where the gateway has closed, until the span is over.
-func (d *drip) run(ctx context.Context, s span) error {
+func (d *drip) run(ctx context.Context, s drive.Span) error {
 	d.begin, d.least = time.Now(), len(d.slow)
-	for now := d.begin; now.Before(s.to); now = time.Now() {
-		if err := errors.Join(ctx.Err(), d.poll(10)); err != nil {
+	for now := d.begin; now.Before(s.To); now = time.Now() {
+		if err := errors.Join(ctx.Err(), d.poll()); err != nil {
 			return err
 		}
 		for due := dripDue(now.Sub(d.begin), len(d.slow), dripPause); d.sent < due; d.sent++ {
 			d.send(&d.slow[d.sent%int64(len(d.slow))])
 		}
-		if within(now, s.from, s.to) {
+		if s.Has(now) {
 			d.least = min(d.least, d.open)
 		}
 	}
 	return nil
+}
+
+// dripDue is how many bytes are due after elapsed, when each of conns connections gets one byte every
+// pause and the connections take turns, so that they do not all send at once.
+func dripDue(elapsed time.Duration, conns int, pause time.Duration) int64 {
+	return int64(float64(elapsed) / float64(pause) * float64(conns))
 }
 
 // send sends the next byte. What goes wrong shows as an event.
@@ -150,13 +157,13 @@ func (d *drip) send(k *slow) {
 	}
 }
 
-// poll takes notice of what happened, and waits for it for some milliseconds.
-func (d *drip) poll(millis int) error {
-	n, err := unix.EpollWait(d.epoll, d.events, millis)
-	if err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("slow-loris: epoll wait: %w", err)
+// poll takes notice of what happened, and waits for it for 10 ms at most.
+func (d *drip) poll() error {
+	events, _, err := d.watched.Wait(time.Now().Add(10 * time.Millisecond))
+	if err != nil {
+		return fmt.Errorf("slow-loris: %w", err)
 	}
-	for _, event := range d.events[:max(n, 0)] {
+	for _, event := range events {
 		i, ok := d.index[event.Fd]
 		if !ok {
 			continue
@@ -188,7 +195,7 @@ func (d *drip) close() {
 	for fd := range d.index {
 		unix.Close(int(fd))
 	}
-	unix.Close(d.epoll)
+	d.watched.Close()
 }
 
 // slowMemory is what one slow connection takes, in KiB, when they come for the first time:

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 const (
@@ -51,7 +53,7 @@ func (b *bench) reload(ctx context.Context) (err error) {
 			}
 			var tasks []beside
 			if variant == variantReloading {
-				tasks = append(tasks, func(ctx context.Context, counted span) error { return rewrite(ctx, counted, g, &version) })
+				tasks = append(tasks, func(ctx context.Context, counted drive.Span) error { return rewrite(ctx, counted, g, &version) })
 			}
 			f := flow{server: g.listen, source: honestSource, requests: honest(reloadConns, time.Now()), conns: reloadConns, rate: reloadRate}
 			if err := b.turn(ctx, g, sample{Part: partReload, Variant: variant, Round: round}, f, b.Turn, fill, tasks...); err != nil {
@@ -77,8 +79,8 @@ func reloads(ctx context.Context, g *gateway) (map[string]float64, error) {
 // rewrite replaces the file with another version of itself every second, until the span is over,
 // and tells the gateway by SIGHUP: by itself it takes a file that two looks, a second apart,
 // have found alike, which one that changes every second never is.
-func rewrite(ctx context.Context, s span, g *gateway, version *int) error {
-	for at := time.Now(); at.Before(s.to); at = at.Add(reloadInterval) {
+func rewrite(ctx context.Context, s drive.Span, g *gateway, version *int) error {
+	for at := time.Now(); at.Before(s.To); at = at.Add(reloadInterval) {
 		if err := wait(ctx, at); err != nil {
 			return err
 		}

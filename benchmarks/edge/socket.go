@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tidegate/tidegate/benchmarks/drive"
 )
 
 // socket is one connection of a client. Owned by the client's loop.
@@ -44,14 +46,8 @@ func connectFrom(source netip.Addr, server netip.AddrPort) (fd int, err error) {
 	return fd, nil
 }
 
-// watch has epoll tell of events of fd.
-func watch(epoll, fd int, events uint32) error {
-	event := unix.EpollEvent{Events: events, Fd: int32(fd)} //nolint:gosec // a descriptor
-	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
-		return fmt.Errorf("client: epoll control: %w", err)
-	}
-	return nil
-}
+// edges are what is watched of a connection: what it takes, what has come, and its end, each once.
+const edges = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
 // dial gives k a new connection; what is sent before it is there goes out when it is.
 func (c *client) dial(k *socket) (err error) {
@@ -60,7 +56,7 @@ func (c *client) dial(k *socket) (err error) {
 	}
 	k.in, k.ended = k.in[:0], false
 	c.sockets[int32(k.fd)] = k //nolint:gosec // a descriptor
-	return watch(c.epoll, k.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
+	return c.poll.Watch(k.fd, edges)
 }
 
 // redial replaces the connection of k.
@@ -125,7 +121,7 @@ func (c *client) over(k *socket) error {
 		return c.proceed(k, time.Now())
 	}
 	if wasBusy {
-		if within(time.Now(), c.from, c.to.Add(patience)) {
+		if (drive.Span{From: c.From, To: c.To.Add(drive.Patience)}).Has(time.Now()) {
 			c.seen.cut++
 		}
 		return c.proceed(k, time.Now())

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,14 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidegate/tidegate/benchmarks/drive"
 	"github.com/tidegate/tidegate/deploy/local/stack"
 )
-
-// nowhere is a broker that is not there: Kafka away.
-const nowhere = "127.0.0.1:1"
-
-// starting bounds how long the gateway takes until it answers.
-const starting = 20 * time.Second
 
 // memoryCommand samples the memory of a gateway that delivers nothing.
 type memoryCommand struct {
@@ -75,42 +69,31 @@ func (c memoryCommand) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, gateway.Kill()) }()
 	samples, sent, err := c.measure(ctx, gateway, address, work)
 	if err != nil {
-		printed, _ := os.ReadFile(filepath.Join(work, "gateway.log"))
-		return fmt.Errorf("memory: %w\n%s", err, printed)
+		return fmt.Errorf("memory: %w", drive.Explain(err, filepath.Join(work, "gateway.log")))
 	}
 	return c.write(samples, sent)
 }
 
 // start starts the gateway and returns when it answers.
 func (c memoryCommand) start(ctx context.Context, work string) (gateway *stack.Child, address string, err error) {
-	address, admin, err := freeAddresses()
+	addresses, err := stack.FreeAddresses(2)
 	if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("memory: %w", err)
 	}
+	address, admin := addresses[0], addresses[1]
 	apps := filepath.Join(work, "apps.yaml")
 	if out, err := exec.CommandContext(ctx, filepath.Join(c.Bin, "load"), "apps", "--apps-file", apps, "--app-count", "64").CombinedOutput(); err != nil {
 		return nil, "", fmt.Errorf("load apps (make build makes it): %w\n%s", err, out)
 	}
-	log, err := os.Create(filepath.Join(work, "gateway.log"))
-	if err != nil {
-		return nil, "", fmt.Errorf("memory: %w", err)
-	}
-	defer log.Close() // the child has its own
-	gateway = stack.NewChild(stack.ChildOptions{
-		Name: "gateway", Path: filepath.Join(c.Bin, "gateway"), Log: log, Ready: "http://" + admin + "/readyz",
+	gateway, err = drive.Launch(ctx, stack.ChildOptions{
+		Name: "gateway", Path: filepath.Join(c.Bin, "gateway"), Ready: "http://" + admin + "/readyz",
 		Args: []string{
-			"--listen", address, "--admin-listen", admin, "--brokers", nowhere, "--gateway-name", "memory", "--apps", apps,
+			"--listen", address, "--admin-listen", admin, "--brokers", drive.Nowhere, "--gateway-name", "memory", "--apps", apps,
 			"--journal-dir", filepath.Join(work, "journal"), "--drain-timeout", "0s", "--log-level", "warn",
 		},
-	})
-	if err := gateway.Start(); err != nil {
-		return nil, "", fmt.Errorf("memory: %w (make build makes the gateway)", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, starting)
-	defer cancel()
-	if err := gateway.Ready(ctx); err != nil {
-		printed, _ := os.ReadFile(log.Name())
-		return nil, "", errors.Join(fmt.Errorf("memory: %w\n%s", err, printed), gateway.Kill())
+	}, filepath.Join(work, "gateway.log"))
+	if err != nil {
+		return nil, "", fmt.Errorf("memory: %w", err)
 	}
 	return gateway, address, nil
 }
@@ -194,18 +177,4 @@ func parseStatus(text string) (sample, error) {
 		return sample{}, fmt.Errorf("status: no %s", name)
 	}
 	return s, nil
-}
-
-// freeAddresses returns two addresses of the loopback that nobody listens on at this moment.
-func freeAddresses() (one, other string, err error) {
-	var addresses [2]string
-	for i := range addresses {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", "", fmt.Errorf("memory: %w", err)
-		}
-		defer ln.Close() // both are held until both are found
-		addresses[i] = ln.Addr().String()
-	}
-	return addresses[0], addresses[1], nil
 }

@@ -239,7 +239,7 @@ func (f *File[T]) readWhole(now string) (value T, sum string, problems Problems,
 
 // read returns the file's value, its SHA-256 and what is wrong with it.
 func (f *File[T]) read() (value T, sum string, problems Problems) {
-	data, err := readFile(f.path)
+	data, err := ReadFile(f.path, MaxBytes)
 	if err != nil {
 		problems.Add(Pos{}, "%v", err)
 		return value, "", problems

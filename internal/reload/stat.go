@@ -14,9 +14,11 @@ import (
 // MaxBytes is the largest file that is read. A list of 50,000 apps is a quarter of it.
 const MaxBytes = 32 << 20
 
-// readFile returns the content of the file at path. Its errors do not repeat the path:
-// the caller's line begins with it.
-func readFile(path string) ([]byte, error) {
+// ReadFile returns the content of the file at path, which has to be a regular one of at most so
+// many bytes (ErrTooLarge): what else a path may lead to, such as a pipe, is not waited for. It is
+// for the other files of a value too, see File. Its errors do not repeat the path: the caller's
+// line begins with it.
+func ReadFile(path string, most int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, cause(err)
@@ -29,12 +31,12 @@ func readFile(path string) ([]byte, error) {
 		return nil, cause(err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, MaxBytes+1))
+	data, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return nil, cause(err)
 	}
-	if len(data) > MaxBytes {
-		return nil, fmt.Errorf("more than %d bytes: %w", MaxBytes, ErrTooLarge)
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("more than %d bytes: %w", most, ErrTooLarge)
 	}
 	return data, nil
 }

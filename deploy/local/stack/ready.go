@@ -71,10 +71,23 @@ func ask(ctx context.Context, url string) (said string, ok bool) {
 // FreeAddress returns an address of the loopback, HOST:PORT, that nobody listens on at this moment.
 // Whoever binds it next has it.
 func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	addresses, err := FreeAddresses(1)
 	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+		return "", err
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	return addresses[0], nil
+}
+
+// FreeAddresses returns n different ones.
+func FreeAddresses(n int) ([]string, error) {
+	addresses := make([]string, 0, n)
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer listener.Close() // when all are found: so that they differ
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses, nil
 }

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,13 +87,12 @@ func prepare(o Options) (*Stack, error) {
 		return nil, fmt.Errorf("start stack: %w", err)
 	}
 	s := &Stack{options: o, kafka: o.Kafka, gatewayListen: o.GatewayListen}
-	for _, address := range []*string{&s.gatewayListen, &s.gatewayAdmin, &s.consumerAdmin} {
-		if *address == "" {
-			if *address, err = FreeAddress(); err != nil {
-				return nil, err
-			}
-		}
+	addresses, err := FreeAddresses(3)
+	if err != nil {
+		return nil, err
 	}
+	s.gatewayListen = cmp.Or(s.gatewayListen, addresses[0])
+	s.gatewayAdmin, s.consumerAdmin = addresses[1], addresses[2]
 	return s, nil
 }
 

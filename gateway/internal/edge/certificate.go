@@ -6,8 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -88,21 +86,9 @@ func onlyCertificates(data []byte) error {
 
 // readKey returns the content of the key's file.
 func readKey(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+	data, err := reload.ReadFile(path, maxKeyBytes)
 	if err != nil {
-		return nil, cannotRead(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, cannotRead(err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxKeyBytes))
-	if err != nil {
-		return nil, cannotRead(err)
+		return nil, err
 	}
 	for rest := data; ; {
 		var block *pem.Block
@@ -113,13 +99,6 @@ func readKey(path string) ([]byte, error) {
 			return nil, errors.New("is encrypted; write it without a passphrase, mode 0600")
 		}
 	}
-}
-
-func cannotRead(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err // the path is said already
-	}
-	return fmt.Errorf("cannot be read: %w", err)
 }
 
 // Warnings returns what an operator should know of a certificate that works, or did: a client

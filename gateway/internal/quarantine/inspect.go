@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/tidegate/tidegate/gateway/internal/journal/vfs"
 )
@@ -29,7 +30,7 @@ func readFS(fsys vfs.FS, dir string, each func(c *Callback, size int) error) (da
 		return nil, fmt.Errorf("read quarantine %s: %w", dir, err)
 	}
 	for _, n := range names {
-		b, err := readSegment(fsys, dir+"/"+n.name, 0, 0)
+		b, err := readSegment(fsys, filepath.Join(dir, n.name), 0, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // evicted, or admitted, meanwhile
 		}

@@ -171,7 +171,7 @@ func (s *Store) mark(b *batch) error {
 		return nil
 	}
 	if g.kept == int64(len(offsets)) { // nothing is left in it
-		if !s.drop(p, g) {
+		if !s.removeSegment(p, g) {
 			return fmt.Errorf("%s cannot be removed", g.name)
 		}
 		return s.fs.SyncDir(s.dir)

@@ -235,15 +235,15 @@ func (s *Store) makeRoom(p *part, n int64) (changed, ok bool) {
 // evict removes the oldest segment of a part.
 func (s *Store) evict(p *part) bool {
 	g := p.segs[0]
-	if !s.drop(p, g) {
+	if !s.removeSegment(p, g) {
 		return false
 	}
 	s.metrics.evicted.Add(float64(g.kept))
 	return true
 }
 
-// drop removes a segment's file and forgets it. false: the device does not let it go.
-func (s *Store) drop(p *part, g *segment) bool {
+// removeSegment removes a segment's file and forgets it. false: the device does not let it go.
+func (s *Store) removeSegment(p *part, g *segment) bool {
 	if err := s.fs.Remove(s.path(g.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.complain("remove "+g.name, err)
 		return false

@@ -43,7 +43,8 @@ type Options struct {
 
 // MinBytes is the smallest MaxBytes at which callbacks of so many bytes, body and all, are kept.
 func MinBytes(callback int) int64 {
-	return partShare * int64(segmentHeaderLen+itemHeaderLen+fixedLen+64+callback)
+	const rest = 64 // of an item: the source's address and four lengths, rounded up
+	return partShare * int64(segmentHeaderLen+itemHeaderLen+fixedLen+rest+callback)
 }
 
 // Store is a quarantine. Its methods may be called from any goroutine.

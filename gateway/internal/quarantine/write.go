@@ -163,7 +163,7 @@ func (s *Store) append(p *part, g *segment, items [][]byte) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		g.closed = true
 		if fresh {
-			s.drop(p, g)
+			s.removeSegment(p, g)
 		}
 		return err
 	}

@@ -49,8 +49,7 @@
 //	MaxConnections x 40 KiB + 2 x MaxWaitingBytes
 //
 // and what the garbage collector has not freed yet, as fasthttp rounds a buffer up to a power of
-// two. Who is refused is refused before the
-// body is read where the header tells enough (early.go).
+// two. Who is refused is refused before the body is read where the header tells enough (early.go).
 //
 // Time: ReadTimeout is for a whole request from its first byte, header and body, so that one byte a
 // second ends like silence; a time of its own for the header would only be a shorter one of these.

@@ -1,11 +1,7 @@
 package receive
 
 import (
-	"bufio"
 	"context"
-	"io"
-	"net"
-	"net/http"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -54,7 +50,7 @@ func BenchmarkWireRefused(b *testing.B) {
 			b.ResetTimer()
 			before := cpu()
 			for range cap(ended) {
-				go func() { ended <- sendAny(g.addr, row.raw, &left) }()
+				go func() { ended <- sendAll(g.addr, row.raw, &left, 0) }()
 			}
 			for range cap(ended) {
 				if err := <-ended; err != nil {
@@ -74,27 +70,4 @@ func cpu() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// sendAny is sendAll for any answer.
-func sendAny(addr string, raw []byte, left *atomic.Int64) error {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	r := bufio.NewReader(conn)
-	for left.Add(-1) >= 0 {
-		if _, err := conn.Write(raw); err != nil {
-			return err
-		}
-		resp, err := http.ReadResponse(r, nil)
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return err
-		}
-	}
-	return nil
 }
