@@ -138,7 +138,7 @@ func (r *Receiver) refuseEarly(ctx *fasthttp.RequestCtx) bool {
 	if f != refusedHTTP {
 		_ = r.parseHeader(&ctx.Request.Header, q) // whose it is; that was refused already
 	}
-	if elsewhere := r.admit(ctx, q); elsewhere != notRefused {
+	if elsewhere := r.checkSource(ctx, q); elsewhere != notRefused {
 		f = elsewhere // the header alone does not say where a request comes from
 	}
 	f = r.slowed(ctx, q, f)

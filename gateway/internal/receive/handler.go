@@ -88,7 +88,7 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 // serve takes q through the stages and returns its outcome. What is cheap to see comes
 // first; what names the app comes before what is held against it.
 func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
-	if f := r.admit(ctx, q); f != notRefused {
+	if f := r.checkSource(ctx, q); f != notRefused {
 		return outcome(f)
 	}
 	if f := r.parse(ctx, q); f != notRefused {

@@ -87,9 +87,9 @@ func parseHop(text []byte) (netip.Addr, bool) {
 	return addr.Unmap(), true
 }
 
-// admit refuses a request of a source that may not send any. A source that is not known is
+// checkSource refuses a request of a source that may not send any. A source that is not known is
 // nobody's.
-func (r *Receiver) admit(ctx *fasthttp.RequestCtx, q *request) refusal {
+func (r *Receiver) checkSource(ctx *fasthttp.RequestCtx, q *request) refusal {
 	if r.sources.allowed != nil && !r.sources.allowed.Get().Contains(r.source(ctx, q)) {
 		return refusedSource
 	}
