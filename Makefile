@@ -59,10 +59,10 @@ check: .tools/golangci-lint .tools/govulncheck ## format, vet (Linux and Darwin)
 	$(GO) test ./.ci/mutants
 	.ci/vulnerabilities
 
-compare: build ## the gateway at each ack level beside handlers that only answer, Kafka away, there and returning, and a table of the goals, into benchmarks/results; 13 minutes
+compare: build ## the gateway at each ack level beside handlers that only answer, Kafka away, there and returning, and a table of the goals, into benchmarks/results; 15 minutes
 	.ci/compare $(COMPARE)
 
-edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 5 minutes
+edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 7 minutes
 	.ci/edge $(EDGE)
 
 bench: build ## figures of this machine into benchmarks/results: compare, the parts over their baselines, memory, the packages; 20 minutes

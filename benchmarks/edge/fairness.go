@@ -29,7 +29,7 @@ const (
 	// fairnessTurns is how many turns' time a variant has: of so few callbacks a second the p99 of one
 	// turn would be its fourth worst.
 	fairnessTurns = 2
-	floodConns = 64
+	floodConns    = 64
 )
 
 // fairness has 50 honest apps send on schedule: alone, beside one app that sends 20 times what
