@@ -1,6 +1,8 @@
 package reload
 
 import (
+	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,4 +58,23 @@ func TestPaceOfShortWork(t *testing.T) {
 			t.Errorf("a second of work took %v", took)
 		}
 	})
+}
+
+// TestParsingMakesSteps: one for every piece of the text at least, and one for every value that is
+// looked at.
+func TestParsingMakesSteps(t *testing.T) {
+	text := "items:\n" + strings.Repeat("  - {burst: 1, per_second: 2}\n", 1000)
+	var parsing, all Pace
+	doc, problems := parse([]byte(text), &parsing)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	if least := len(text)/512 + 5000; parsing.steps < least {
+		t.Errorf("%d steps of parsing, want %d", parsing.steps, least)
+	}
+	d := decoder{pace: &all, fields: make(map[reflect.Type]map[string]int)}
+	d.value(doc.root, reflect.ValueOf(new(sample)).Elem(), nil)
+	if all.steps < 3000 {
+		t.Errorf("%d steps of decoding, want 3000", all.steps)
+	}
 }

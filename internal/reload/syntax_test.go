@@ -65,6 +65,7 @@ func TestParsersTextIsShownUnlessItQuotes(t *testing.T) {
 		"could not find expected ':'":             "not YAML: could not find expected ':'",
 		"unknown anchor 's3cr3t' referenced":      noAliases,
 		"cannot decode !!str `s3cr3t` as a !!int": "not YAML",
+		"found 's3cr3t', want ':'":                "not YAML",
 		"found 's3cr3t' in \"s3cr3t\"":            "not YAML",
 	} {
 		if got := shown(why); got != want {
