@@ -2,12 +2,13 @@ package schema_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/tidegate/tidegate/schema"
 )
@@ -22,7 +23,11 @@ func yamlDocument(t testing.TB, name string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := yaml.YAMLToJSON(data)
+	var value any
+	if err := yaml.Unmarshal(data, &value); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	text, err := json.Marshal(value)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

@@ -27,6 +27,22 @@ var registryMutants = []mutant{
 		}},
 	},
 	{
+		name: "quote-what-the-parser-quotes", promise: "reload", pkg: reloadPkg, test: "TestParsersTextIsShownUnlessItQuotes",
+		edits: []edit{{
+			"internal/reload/syntax.go",
+			`if i%2 == 1 && len(part) > 1 ||`,
+			`if i%2 == 1 && len(part) > 100 ||`,
+		}},
+	},
+	{
+		name: "reload-never-rests", promise: "reload", pkg: reloadPkg, test: "TestPaceRests",
+		edits: []edit{{
+			"internal/reload/pace.go",
+			`opening.Load() > 0 {`,
+			`opening.Load() >= 0 {`,
+		}},
+	},
+	{
 		name: "app-that-sends-is-removed", promise: "apps", pkg: appsPkg, test: "TestGuard/one that sent",
 		edits: []edit{{
 			"internal/apps/guard.go",

@@ -42,6 +42,6 @@ type fileApp struct {
 	AlarmRateLimit *fileRateLimit `yaml:"alarm_rate_limit"`
 }
 
-func (a *fileApp) settings() *fileSettings {
-	return &fileSettings{TimeZone: a.TimeZone, Steps: a.Steps, RateLimit: a.RateLimit, AlarmRateLimit: a.AlarmRateLimit}
+func (a *fileApp) settings() fileSettings {
+	return fileSettings{TimeZone: a.TimeZone, Steps: a.Steps, RateLimit: a.RateLimit, AlarmRateLimit: a.AlarmRateLimit}
 }

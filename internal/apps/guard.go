@@ -32,7 +32,9 @@ func Guard(sent func(id int64) bool) reload.Guard[*Snapshot] {
 // checkRemoved adds a problem when apps are gone that may not go without being named.
 func checkRemoved(problems *reload.Problems, prev, next *Snapshot, sent func(int64) bool) {
 	var gone, unnamed, sending []*App
+	var pace reload.Pace
 	for app := range prev.All() {
+		pace.Step()
 		if next.Get(app.ID) != nil {
 			continue
 		}
@@ -57,7 +59,9 @@ func checkRemoved(problems *reload.Problems, prev, next *Snapshot, sent func(int
 // checkUnsigned adds a problem when apps have lost their last token and are not named.
 func checkUnsigned(problems *reload.Problems, prev, next *Snapshot) {
 	var opened []*App
+	var pace reload.Pace
 	for app := range prev.All() {
+		pace.Step()
 		if now := next.Get(app.ID); now != nil && len(app.Tokens) > 0 && len(now.Tokens) == 0 && !next.mayBeUnsigned[app.ID] {
 			opened = append(opened, app)
 		}

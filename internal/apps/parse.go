@@ -52,14 +52,15 @@ type reader struct {
 	reported map[reload.Pos]bool // where the errors in problems stand
 	resolve  *resolver
 	zones    zones
-	lines    map[int64]int // sdk_app_id -> line where it stands first
-	badSteps bool          // the file's own defaults are wrong: apps need not repeat it
+	first    map[int64]int // sdk_app_id -> index of the app that has it first
+	pace     reload.Pace
+	badSteps bool // the file's own defaults are wrong: apps need not repeat it
 }
 
 func newReader(doc *reload.Document, problems reload.Problems, o Options) *reader {
 	r := &reader{
 		doc: doc, problems: problems, reported: make(map[reload.Pos]bool),
-		resolve: newResolver(o), zones: make(zones), lines: make(map[int64]int),
+		resolve: newResolver(o), zones: make(zones), first: make(map[int64]int),
 	}
 	for _, p := range problems.Errors() {
 		r.reported[reload.Pos{Line: p.Line, Column: p.Column}] = true
@@ -68,16 +69,20 @@ func newReader(doc *reload.Document, problems reload.Problems, o Options) *reade
 }
 
 func (r *reader) snapshot(f *file) *Snapshot {
-	s := &Snapshot{byID: make(map[int64]*App), defaults: defaults}
+	s := &Snapshot{defaults: defaults}
 	s.defaults.zone = r.zones.mustLoad(defaults.zoneName)
 	if f.Defaults != nil {
-		s.defaults = r.settings(f.Defaults, s.defaults, "defaults")
+		s.defaults = r.settings(*f.Defaults, s.defaults, root.key("defaults"))
 	}
 	if f.Apps == nil {
-		r.missing(nil, "apps", `write apps: and one "- sdk_app_id: 1400000001" per app, or apps: []`)
+		r.missing(root, root.key("apps"), `write apps: and one "- sdk_app_id: 1400000001" per app, or apps: []`)
 		return s
 	}
+	s.byID = make(map[int64]*App, len(*f.Apps))
+	s.ordered = make([]*App, 0, len(*f.Apps))
+	r.first = make(map[int64]int, len(*f.Apps))
 	for i := range *f.Apps {
+		r.pace.Step()
 		app := r.app(&(*f.Apps)[i], i, s.defaults)
 		s.byID[app.ID] = app
 		s.ordered = append(s.ordered, app)
@@ -109,10 +114,11 @@ func (r *reader) ids(list *[]int64, key string, wrong func(id int64) string) map
 	ids := make(map[int64]bool, len(*list))
 	for i, id := range *list {
 		ids[id] = true
+		r.pace.Step()
 		if id < 1 || id > schema.MaxAppID {
-			r.wrong([]any{key, i}, "want a whole number from 1 to %d", int64(schema.MaxAppID))
+			r.wrong(root.key(key).item(i), "want a whole number from 1 to %d", int64(schema.MaxAppID))
 		} else if text := wrong(id); text != "" {
-			r.wrong([]any{key, i}, "%d %s", id, text)
+			r.wrong(root.key(key).item(i), "%d %s", id, text)
 		}
 	}
 	return ids
@@ -120,54 +126,58 @@ func (r *reader) ids(list *[]int64, key string, wrong func(id int64) string) map
 
 // app reads one app. A wrong one is returned all the same: its snapshot is not used.
 func (r *reader) app(a *fileApp, i int, d settings) *App {
-	at := []any{"apps", i}
-	s := r.settings(a.settings(), d, at...)
+	at := root.key("apps").item(i)
+	s := r.settings(a.settings(), d, at)
 	app := &App{
 		Owner: a.Owner, Tier: a.Tier, Zone: s.zone, ZoneName: s.zoneName,
 		Steps: s.steps, RateLimit: s.rate, AlarmRateLimit: s.alarmRate, Registered: true,
 	}
-	app.ID = r.id(a.ID, at)
+	app.ID = r.id(a.ID, i, at)
 	app.Name = r.name(a.Name, at)
 	if a.Site != nil {
 		app.Site = *a.Site
 		if app.Site != "cn" && app.Site != "intl" {
-			r.wrong(with(at, "site"), "want cn or intl")
+			r.wrong(at.key("site"), "want cn or intl")
 		}
+	}
+	if len(a.Tokens) > 0 {
+		app.Tokens = make([]Token, 0, len(a.Tokens))
 	}
 	for j, text := range a.Tokens {
 		token, err := r.resolve.token(text)
 		if err != nil {
-			r.wrong(with(at, "tokens", j), "%v", err)
+			r.wrong(at.key("tokens").item(j), "%v", err)
 		}
 		if slices.Index(a.Tokens, text) < j {
-			r.wrong(with(at, "tokens", j), "the same token stands twice; keep one")
+			r.wrong(at.key("tokens").item(j), "the same token stands twice; keep one")
 		}
 		app.Tokens = append(app.Tokens, token)
 	}
 	return app
 }
 
-func (r *reader) id(id *int64, app []any) int64 {
-	at := with(app, "sdk_app_id")
-	switch {
-	case id == nil:
-		r.missing(app, "sdk_app_id", "write the app's SDKAppID, such as sdk_app_id: 1400000001")
+func (r *reader) id(id *int64, index int, app path) int64 {
+	at := app.key("sdk_app_id")
+	if id == nil {
+		r.missing(app, at, "write the app's SDKAppID, such as sdk_app_id: 1400000001")
 		return 0
-	case *id < 1 || *id > schema.MaxAppID:
+	}
+	if *id < 1 || *id > schema.MaxAppID {
 		r.wrong(at, "want a whole number from 1 to %d", int64(schema.MaxAppID))
-	case r.lines[*id] != 0:
-		r.wrong(at, "%d stands twice, first in line %d; every app has one entry", *id, r.lines[*id])
-	default:
-		r.lines[*id] = r.doc.At(at...).Line
+	} else if first, twice := r.first[*id]; twice {
+		line := r.doc.At("apps", first, "sdk_app_id").Line
+		r.wrong(at, "%d stands twice, first in line %d; every app has one entry", *id, line)
+	} else {
+		r.first[*id] = index
 	}
 	return *id
 }
 
-func (r *reader) name(name *string, app []any) string {
-	at := with(app, "name")
+func (r *reader) name(name *string, app path) string {
+	at := app.key("name")
 	switch {
 	case name == nil:
-		r.missing(app, "name", "write what people call the app, such as name: Harbor Chat")
+		r.missing(app, at, "write what people call the app, such as name: Harbor Chat")
 		return ""
 	case strings.TrimSpace(*name) == "":
 		r.wrong(at, "is empty; write what people call the app")
@@ -178,39 +188,19 @@ func (r *reader) name(name *string, app []any) string {
 }
 
 // wrong reports the value at path, unless something about it was reported already.
-func (r *reader) wrong(path []any, format string, args ...any) {
-	if at := r.doc.At(path...); !r.reported[at] {
+func (r *reader) wrong(value path, format string, args ...any) {
+	if at := r.doc.At(value.steps()...); !r.reported[at] {
 		r.reported[at] = true
-		r.problems.Add(at, "%s: %s", text(path), fmt.Sprintf(format, args...))
+		r.problems.Add(at, "%s: %s", value, fmt.Sprintf(format, args...))
 	}
 }
 
 // missing reports a key that parent lacks, unless it is there without a value, or the
 // parent is no mapping, which was reported already.
-func (r *reader) missing(parent []any, key, what string) {
-	at := r.doc.At(parent...)
-	if r.reported[at] || r.reported[r.doc.At(with(parent, key)...)] {
+func (r *reader) missing(parent, key path, what string) {
+	at := r.doc.At(parent.steps()...)
+	if r.reported[at] || r.reported[r.doc.At(key.steps()...)] {
 		return
 	}
-	r.problems.Add(at, "%s is missing; %s", text(with(parent, key)), what)
-}
-
-// with returns path and more steps in a slice of its own.
-func with(path []any, steps ...any) []any { return slices.Concat(path, steps) }
-
-// text writes a path as a person would: apps[3].tokens[0].
-func text(path []any) string {
-	var b strings.Builder
-	for _, step := range path {
-		switch step := step.(type) {
-		case int:
-			fmt.Fprintf(&b, "[%d]", step)
-		case string:
-			if b.Len() > 0 {
-				b.WriteByte('.')
-			}
-			b.WriteString(step)
-		}
-	}
-	return b.String()
+	r.problems.Add(at, "%s is missing; %s", key, what)
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 )
 
@@ -21,11 +20,12 @@ type resolver struct {
 	on        bool
 	lookupEnv func(string) (string, bool)
 	readFile  func(string) ([]byte, error)
-	files     []string // of all tokens so far, each once
+	files     []string        // of all tokens so far, each once
+	known     map[string]bool // the same
 }
 
 func newResolver(o Options) *resolver {
-	r := &resolver{on: o.ResolveTokens, lookupEnv: o.LookupEnv, readFile: o.ReadFile}
+	r := &resolver{on: o.ResolveTokens, lookupEnv: o.LookupEnv, readFile: o.ReadFile, known: make(map[string]bool)}
 	if r.lookupEnv == nil {
 		r.lookupEnv = os.LookupEnv
 	}
@@ -64,7 +64,8 @@ func (r *resolver) token(text string) (Token, error) {
 func (r *resolver) value(from, rest string) ([]byte, error) {
 	switch from {
 	case "file":
-		if !slices.Contains(r.files, rest) {
+		if !r.known[rest] {
+			r.known[rest] = true
 			r.files = append(r.files, rest)
 		}
 		data, err := r.readFile(rest)

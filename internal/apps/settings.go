@@ -6,12 +6,12 @@ import (
 )
 
 // settings reads what at overrides of base.
-func (r *reader) settings(f *fileSettings, base settings, at ...any) settings {
+func (r *reader) settings(f fileSettings, base settings, at path) settings {
 	if f.TimeZone != nil {
 		base.zoneName = *f.TimeZone
 		zone, ok := r.zones.load(*f.TimeZone)
 		if !ok {
-			r.wrong(with(at, "time_zone"), "unknown time zone; write an IANA name such as Asia/Shanghai, Europe/Berlin or UTC")
+			r.wrong(at.key("time_zone"), "unknown time zone; write an IANA name such as Asia/Shanghai, Europe/Berlin or UTC")
 		}
 		base.zone = zone
 	}
@@ -19,16 +19,16 @@ func (r *reader) settings(f *fileSettings, base settings, at ...any) settings {
 		base.steps = r.steps(f.Steps, base.steps, at)
 	}
 	if f.RateLimit != nil {
-		base.rate = r.rate(f.RateLimit, base.rate, with(at, "rate_limit"))
+		base.rate = r.rate(f.RateLimit, base.rate, at.key("rate_limit"))
 	}
 	if f.AlarmRateLimit != nil {
-		base.alarmRate = r.rate(f.AlarmRateLimit, base.alarmRate, with(at, "alarm_rate_limit"))
+		base.alarmRate = r.rate(f.AlarmRateLimit, base.alarmRate, at.key("alarm_rate_limit"))
 	}
 	return base
 }
 
 // steps checks the whole of the app's own steps and those it has from the defaults.
-func (r *reader) steps(f *fileSteps, steps Steps, parent []any) Steps {
+func (r *reader) steps(f *fileSteps, steps Steps, parent path) Steps {
 	rows := []struct {
 		name string
 		from *float64
@@ -48,29 +48,29 @@ func (r *reader) steps(f *fileSteps, steps Steps, parent []any) Steps {
 		return steps
 	}
 	before := len(r.problems)
-	at := with(parent, "steps")
+	at := parent.key("steps")
 	if steps.Watch < firstStep {
-		r.wrong(with(at, "watch"), "want %d or more: the vendor does not call below, so this step would never be seen", firstStep)
+		r.wrong(at.key("watch"), "want %d or more: the vendor does not call below, so this step would never be seen", firstStep)
 	}
 	for i := 1; i < len(rows); i++ {
 		if low, high := rows[i-1], rows[i]; *high.to <= *low.to {
-			r.wrong(with(at, high.name), "%s is %g and must be above %s, which is %g", high.name, *high.to, low.name, *low.to)
+			r.wrong(at.key(high.name), "%s is %g and must be above %s, which is %g", high.name, *high.to, low.name, *low.to)
 		}
 	}
-	r.badSteps = len(parent) == 1 && len(r.problems) > before
+	r.badSteps = parent.depth == 1 && len(r.problems) > before
 	return steps
 }
 
 // rate reads the bucket at that path, where it overrides rate.
-func (r *reader) rate(f *fileRateLimit, rate RateLimit, at []any) RateLimit {
+func (r *reader) rate(f *fileRateLimit, rate RateLimit, at path) RateLimit {
 	if f.PerSecond != nil {
 		if rate.PerSecond = *f.PerSecond; !(rate.PerSecond > 0) {
-			r.wrong(with(at, "per_second"), "want a number above 0, callbacks per second")
+			r.wrong(at.key("per_second"), "want a number above 0, callbacks per second")
 		}
 	}
 	if f.Burst != nil {
 		if rate.Burst = *f.Burst; rate.Burst < 1 {
-			r.wrong(with(at, "burst"), "want a whole number of at least 1, callbacks")
+			r.wrong(at.key("burst"), "want a whole number of at least 1, callbacks")
 		}
 	}
 	return rate

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml/ast"
+	"go.yaml.in/yaml/v3"
 )
 
 // Decode reads data, one YAML document, into the struct that into points to, and returns
@@ -22,12 +23,13 @@ import (
 // The Document is never nil; the caller asks it where a value stands to report what the
 // value means wrongly.
 func Decode(data []byte, into any) (*Document, Problems) {
-	doc, problems := parse(data)
+	pace := new(Pace)
+	doc, problems := parse(data, pace)
 	if doc.root == nil {
 		return doc, problems
 	}
-	d := decoder{problems: problems}
-	d.value(doc.root, reflect.ValueOf(into).Elem(), "")
+	d := decoder{problems: problems, pace: pace, fields: make(map[reflect.Type]map[string]int)}
+	d.value(doc.root, reflect.ValueOf(into).Elem(), nil)
 	slices.SortStableFunc(d.problems, func(a, b Problem) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
@@ -40,111 +42,173 @@ func Decode(data []byte, into any) (*Document, Problems) {
 // decoder walks the syntax tree and the Go value side by side and collects problems.
 type decoder struct {
 	problems Problems
+	pace     *Pace
+	fields   map[reflect.Type]map[string]int // see fieldsOf
 }
 
-func (d *decoder) wrong(node ast.Node, path, format string, args ...any) {
+// step is one step of the way from the root to a value. Ways are on the stack, as most values have
+// no problem, and are written out for those that have: apps[3].tokens.
+type step struct {
+	from  *step  // nil: the root
+	key   string // of an item: empty
+	index int    // of an item; of a key: -1
+}
+
+func (s *step) to(key string) *step { return &step{s, key, -1} }
+
+func (s *step) item(index int) *step { return &step{s, "", index} }
+
+// String returns the way to the value; of the root nothing.
+func (s *step) String() string {
+	switch {
+	case s == nil:
+		return ""
+	case s.index >= 0:
+		return s.from.String() + "[" + strconv.Itoa(s.index) + "]"
+	}
+	if before := s.from.String(); before != "" {
+		return before + "." + s.key
+	}
+	return s.key
+}
+
+func (d *decoder) wrong(node *yaml.Node, at *step, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if path != "" {
-		text = path + ": " + text
+	if at != nil {
+		text = at.String() + ": " + text
 	}
 	d.problems.Add(position(node), "%s", text)
 }
 
-// value decodes node into v. path names the value in problems: apps[3].tokens.
-func (d *decoder) value(node ast.Node, v reflect.Value, path string) {
+// value decodes node into v. at names the value in problems.
+func (d *decoder) value(node *yaml.Node, v reflect.Value, at *step) {
+	d.pace.Step()
 	if v.Kind() == reflect.Interface {
-		if x := d.any(node, path); x != nil {
+		if x := d.any(node, at); x != nil {
 			v.Set(reflect.ValueOf(x))
 		}
 		return
 	}
-	if node.Type() == ast.NullType {
-		d.wrong(node, path, "has no value; give it one or leave the key out")
+	if node.Kind == yaml.ScalarNode && scalarOf(node).kind == nothing {
+		d.wrong(node, at, "has no value; give it one or leave the key out")
 		return
 	}
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			v.Set(reflect.New(v.Type().Elem()))
 		}
-		d.value(node, v.Elem(), path)
+		d.value(node, v.Elem(), at)
 		return
 	}
 	if text, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		d.text(node, text, path)
+		d.text(node, text, at)
 		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		d.structure(node, v, path)
+		d.structure(node, v, at)
 	case reflect.Map:
-		d.mapping(node, v, path)
+		d.mapping(node, v, at)
 	case reflect.Slice:
-		d.sequence(node, v, path)
+		d.sequence(node, v, at)
 	default:
-		d.scalar(node, v, path)
+		d.scalar(node, v, at)
 	}
 }
 
 // each calls do for every key of a mapping and reports keys that come twice; the first
 // one counts.
-func (d *decoder) each(node ast.Node, path string, do func(key string, pair *ast.MappingValueNode)) {
-	if t := node.Type(); t != ast.MappingType && t != ast.MappingValueType {
-		d.wrong(node, path, "want keys with values, have %s", kind(node))
+func (d *decoder) each(node *yaml.Node, at *step, do func(key, value *yaml.Node)) {
+	if node.Kind != yaml.MappingNode {
+		d.wrong(node, at, "want keys with values, have %s", kindOf(node))
 		return
 	}
-	first := make(map[string]Pos)
-	for _, pair := range pairs(node) {
-		key, at := keyText(pair.Key), tokenPos(pair.Key.GetToken())
-		if before, twice := first[key]; twice {
-			d.problems.Add(at, "%s: the key stands twice, first in line %d; keep one", join(path, key), before.Line)
+	seen := seenKeys{pairs: node.Content}
+	for i := 0; i < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if before := seen.before(i); before != nil {
+			d.wrong(key, at.to(key.Value), "the key stands twice, first in line %d; keep one", before.Line)
 			continue
 		}
-		first[key] = at
-		do(key, pair)
+		do(key, node.Content[i+1])
 	}
 }
 
-func (d *decoder) structure(node ast.Node, v reflect.Value, path string) {
-	known := fieldsOf(v.Type())
-	d.each(node, path, func(key string, pair *ast.MappingValueNode) {
-		index, ok := known[key]
+// fewKeys is up to how many keys are compared with each other: most mappings have a handful, for
+// which a map each would be more work than all else.
+const fewKeys = 16
+
+// seenKeys are the keys of a mapping that came so far.
+type seenKeys struct {
+	pairs []*yaml.Node
+	first map[string]*yaml.Node // nil: there are few
+}
+
+// before returns the key that is the same as the one at i and stands before it, nil when there is
+// none. It is asked about every key, in order.
+func (s *seenKeys) before(i int) *yaml.Node {
+	key := s.pairs[i]
+	if len(s.pairs) <= 2*fewKeys {
+		for k := 0; k < i; k += 2 {
+			if s.pairs[k].Value == key.Value {
+				return s.pairs[k]
+			}
+		}
+		return nil
+	}
+	if s.first == nil {
+		s.first = make(map[string]*yaml.Node, len(s.pairs)/2)
+	}
+	first := s.first[key.Value]
+	if first == nil {
+		s.first[key.Value] = key
+	}
+	return first
+}
+
+func (d *decoder) structure(node *yaml.Node, v reflect.Value, at *step) {
+	known := d.fieldsOf(v.Type())
+	d.each(node, at, func(key, value *yaml.Node) {
+		index, ok := known[key.Value]
 		if !ok {
-			d.problems.Warn(tokenPos(pair.Key.GetToken()), "%s", unknown(path, key, known))
+			d.problems.Warn(position(key), "%s", unknown(at.to(key.Value), known))
 			return
 		}
-		d.value(pair.Value, v.Field(index), join(path, key))
+		d.value(value, v.Field(index), at.to(key.Value))
 	})
 }
 
-func (d *decoder) mapping(node ast.Node, v reflect.Value, path string) {
+func (d *decoder) mapping(node *yaml.Node, v reflect.Value, at *step) {
 	if v.Type().Key().Kind() != reflect.String {
 		panic(fmt.Sprintf("BUG: a map with keys of type %s in a YAML struct", v.Type().Key()))
 	}
 	if v.IsNil() {
 		v.Set(reflect.MakeMap(v.Type()))
 	}
-	d.each(node, path, func(key string, pair *ast.MappingValueNode) {
+	d.each(node, at, func(key, value *yaml.Node) {
 		elem := reflect.New(v.Type().Elem()).Elem()
-		d.value(pair.Value, elem, join(path, key))
-		v.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), elem)
+		d.value(value, elem, at.to(key.Value))
+		v.SetMapIndex(reflect.ValueOf(key.Value).Convert(v.Type().Key()), elem)
 	})
 }
 
-func (d *decoder) sequence(node ast.Node, v reflect.Value, path string) {
-	seq, ok := node.(*ast.SequenceNode)
-	if !ok {
-		d.wrong(node, path, "want a list, have %s; write [...] or one - per line", kind(node))
+func (d *decoder) sequence(node *yaml.Node, v reflect.Value, at *step) {
+	if node.Kind != yaml.SequenceNode {
+		d.wrong(node, at, "want a list, have %s; write [...] or one - per line", kindOf(node))
 		return
 	}
-	list := reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))
-	for i, item := range seq.Values {
-		d.value(item, list.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
+	for i, item := range node.Content {
+		d.value(item, list.Index(i), at.item(i))
 	}
 	v.Set(list)
 }
 
 // fieldsOf returns the index of each tagged field by its name in the file.
-func fieldsOf(t reflect.Type) map[string]int {
+func (d *decoder) fieldsOf(t reflect.Type) map[string]int {
+	if fields := d.fields[t]; fields != nil {
+		return fields
+	}
 	fields := make(map[string]int)
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
@@ -152,12 +216,6 @@ func fieldsOf(t reflect.Type) map[string]int {
 			fields[name] = i
 		}
 	}
+	d.fields[t] = fields
 	return fields
-}
-
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
 }

@@ -21,5 +21,9 @@
 // An unknown key is an error at start and in check, where a person is looking, and a
 // warning at reload, where refusing the file would keep an operator's other changes out.
 //
+// A reload has the process's callbacks in mind: all that it does is done in small pieces, between
+// which others have the processor (Pace), and no reader of the value or of Status waits for it.
+// Neither a file's text nor its syntax tree stays in memory.
+//
 // Problems never quote a value: it may be a token.
 package reload

@@ -3,21 +3,21 @@ package reload
 import (
 	"errors"
 	"fmt"
+	"io"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v3"
 )
 
-// Document is a parsed file that knows where each value stands. It is immutable.
+// Document is a parsed file that knows where each value stands. It is immutable, and has the whole
+// of the file in memory: who makes a value of the file does not keep it.
 type Document struct {
-	root ast.Node // nil: the file is empty or could not be read
+	root *yaml.Node // nil: the file is empty or could not be read
 }
 
 // At returns where the value at path stands. A path is made of keys (string) and indexes
 // (int, from 0): At("apps", 3, "tokens", 0). Where the path leads to nothing, because a
 // key is missing, At returns the place of the nearest parent; of an empty document 1:1.
+// It walks from the root: it is meant for problems, not for every value.
 func (d *Document) At(path ...any) Pos {
 	node := d.root
 	if node == nil {
@@ -33,17 +33,20 @@ func (d *Document) At(path ...any) Pos {
 	return position(node)
 }
 
-func child(node ast.Node, step any) ast.Node {
+func child(node *yaml.Node, step any) *yaml.Node {
 	switch step := step.(type) {
 	case string:
-		for _, pair := range pairs(node) {
-			if keyText(pair.Key) == step {
-				return pair.Value
+		if node.Kind != yaml.MappingNode {
+			return nil
+		}
+		for i := 0; i < len(node.Content); i += 2 {
+			if node.Content[i].Value == step {
+				return node.Content[i+1]
 			}
 		}
 	case int:
-		if seq, ok := node.(*ast.SequenceNode); ok && step >= 0 && step < len(seq.Values) {
-			return seq.Values[step]
+		if node.Kind == yaml.SequenceNode && step >= 0 && step < len(node.Content) {
+			return node.Content[step]
 		}
 	default:
 		panic(fmt.Sprintf("BUG: a step of type %T in a document's path", step))
@@ -51,104 +54,118 @@ func child(node ast.Node, step any) ast.Node {
 	return nil
 }
 
-// pairs returns the keys and values of a mapping, nil for anything else.
-func pairs(node ast.Node) []*ast.MappingValueNode {
-	switch node := node.(type) {
-	case *ast.MappingNode:
-		return node.Values
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{node}
-	}
-	return nil
-}
-
-// keyText returns a key as it is matched against field names.
-func keyText(key ast.MapKeyNode) string {
-	if text, ok := key.(*ast.StringNode); ok {
-		return text.Value
-	}
-	return key.GetToken().Value
-}
-
-// position returns where node begins. A block mapping's own token is its first colon, a
-// person looks for its first key.
-func position(node ast.Node) Pos {
-	if ps := pairs(node); len(ps) > 0 {
-		if m, ok := node.(*ast.MappingNode); !ok || !m.IsFlowStyle {
-			return tokenPos(ps[0].Key.GetToken())
-		}
-	}
-	return tokenPos(node.GetToken())
-}
-
-func tokenPos(tk *token.Token) Pos {
-	if tk == nil || tk.Position == nil {
-		return Pos{}
-	}
-	return Pos{tk.Position.Line, tk.Position.Column}
-}
+// position returns where node begins; of keys with values without braces, that is their first key.
+func position(node *yaml.Node) Pos { return Pos{node.Line, node.Column} }
 
 // parse reads data into a syntax tree. It reports what makes the text unreadable, and
 // what we do not take: a second document, anchors, aliases, merge keys and tags.
-func parse(data []byte) (doc *Document, problems Problems) {
+func parse(data []byte, pace *Pace) (doc *Document, problems Problems) {
 	doc = new(Document)
-	defer func() {
-		// The file of a running process must not be able to end it, whatever the
-		// parser makes of it.
-		if r := recover(); r != nil {
-			problems.Add(Pos{}, "cannot be read as YAML")
-		}
-	}()
-	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		problems.Add(syntax(err))
+	src := newSource(data)
+	if src.utf16() {
+		problems.Add(Pos{1, 1}, "not UTF-8; save the file as UTF-8")
 		return doc, problems
 	}
-	var docs []*ast.DocumentNode
-	for _, d := range file.Docs {
-		if d.Body != nil && d.Body.Type() != ast.CommentType {
-			docs = append(docs, d)
-		}
+	docs, err := trees(&paced{data: src.data, pace: pace})
+	if err != nil {
+		problems.Add(syntax(src.data, err, pace))
+		return doc, problems
 	}
 	if len(docs) == 0 {
 		return doc, nil
 	}
+	r := refuser{src: src, pace: pace, problems: &problems}
+	r.node(docs[0])
 	if len(docs) > 1 {
-		problems.Add(position(docs[1].Body), "a second document; write one document and no --- between")
+		problems.Add(position(docs[1]), "a second document; write one document and no --- between")
 	}
-	ast.Walk(refuser{&problems}, docs[0].Body)
 	if len(problems) == 0 {
-		doc.root = docs[0].Body
+		doc.root = docs[0]
 	}
 	return doc, problems
 }
 
-func syntax(err error) (Pos, string) {
-	if e, ok := errors.AsType[yaml.Error](err); ok {
-		return tokenPos(e.GetToken()), "not YAML: " + e.GetMessage()
+// trees returns the documents of a file, but for empty ones, and none behind the second.
+func trees(r *paced) (docs []*yaml.Node, err error) {
+	defer func() {
+		// The file of a running process must not be able to end it, whatever the
+		// parser makes of it.
+		if p := recover(); p != nil {
+			err = errParser
+		}
+	}()
+	// The parser is handed the text in pieces, not as a whole: that is what lets this goroutine
+	// stop in the midst of it.
+	for decoder := yaml.NewDecoder(r); len(docs) < 2; {
+		var node yaml.Node
+		if err := decoder.Decode(&node); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		if root := node.Content[0]; root.Kind != yaml.ScalarNode || root.Value != "" || root.Style != 0 || root.Anchor != "" {
+			docs = append(docs, root)
+		}
 	}
-	return Pos{}, "not YAML"
+	return docs, nil
 }
 
 // refuser reports the parts of YAML that would let one place of a file change another.
-type refuser struct{ problems *Problems }
+type refuser struct {
+	src      *source
+	pace     *Pace
+	problems *Problems
+}
 
-// Visit is called for every node of the tree.
-func (r refuser) Visit(node ast.Node) ast.Visitor {
-	at := tokenPos(node.GetToken())
-	switch node.Type() {
-	case ast.AnchorType:
+// node looks at node and all that is in it.
+func (r *refuser) node(node *yaml.Node) {
+	r.pace.Step()
+	at := position(node)
+	switch {
+	case node.Anchor != "":
 		r.problems.Add(at, "anchors (&) are not taken; write the value out where it is needed")
-	case ast.AliasType:
-		r.problems.Add(at, "aliases (*) are not taken; write the value out")
-	case ast.MergeKeyType:
-		r.problems.Add(at, "merge keys (<<) are not taken; write the keys out")
-	case ast.TagType:
+		return
+	case node.Kind == yaml.AliasNode:
+		r.problems.Add(at, "%s", noAliases)
+		return
+	case node.Style&yaml.TaggedStyle != 0 || r.src.tagged(at):
 		r.problems.Add(at, "tags (!) are not taken; put text in quotes, numbers not")
-	case ast.MappingKeyType:
+		return
+	case node.Kind == yaml.MappingNode:
+		for i := 0; i < len(node.Content); i += 2 {
+			r.pair(node, node.Content[i], node.Content[i+1])
+		}
+	case node.Kind == yaml.SequenceNode:
+		for _, item := range node.Content {
+			r.node(item)
+		}
+	}
+}
+
+func (r *refuser) pair(mapping, key, value *yaml.Node) {
+	switch at := position(key); {
+	case key.Kind == yaml.ScalarNode && key.Style == 0 && key.Value == "<<":
+		r.problems.Add(at, "merge keys (<<) are not taken; write the keys out")
+	case r.complex(mapping, key):
 		r.problems.Add(at, "complex keys (?) are not taken; write key: value")
 	default:
-		return r
+		r.node(key)
+		r.node(value)
 	}
-	return nil
 }
+
+// complex says whether key is more than a word, or was written behind a question mark, which the
+// tree does not say: without braces all keys stand in one column, but for one behind a mark.
+func (r *refuser) complex(mapping, key *yaml.Node) bool {
+	switch {
+	case key.Kind == yaml.AliasNode:
+		return false
+	case key.Kind != yaml.ScalarNode:
+		return true
+	case mapping.Style&yaml.FlowStyle == 0:
+		return key.Column != mapping.Column
+	}
+	return r.src.marked(position(key))
+}
+
+const noAliases = "aliases (*) are not taken; write the value out"

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,11 +21,14 @@ const interval = time.Second
 // meanwhile. What changes for ever is read as it is found, and again at the next looks.
 const wholeTries = 3
 
+// hashedAtOnce is how much of a file is hashed in one step, of some microseconds.
+const hashedAtOnce = 8 << 10
+
 // loggedProblems bounds what one log line says about one bad file.
 const loggedProblems = 20
 
 // Parse makes a value of a file's content, or says what is wrong with it. It keeps nothing
-// of data. A value that comes with errors is not used, except for its Files method (see
+// of data, and lets go of its processor as Pace says. A value that comes with errors is not used, except for its Files method (see
 // File); it must not panic, whatever is in data.
 type Parse[T any] func(data []byte) (T, Problems)
 
@@ -56,14 +60,14 @@ type File[T any] struct {
 	log     *zap.Logger
 	metrics *metrics // nil for a Fixed value
 
-	value atomic.Pointer[T]
+	value  atomic.Pointer[T]
+	status atomic.Pointer[Status] // stored with mu held; what it leads to never changes
 
-	mu      sync.Mutex // guards all below, and that one load runs at a time
-	status  Status
-	files   []string // the value's other files
-	seen    string   // fingerprint of the last load, good or bad
-	pending string   // fingerprint of the last look, when it differed from seen
-	settled bool     // the last load followed two looks that agreed; else it is repeated
+	mu      sync.Mutex // guards all below, and that one load runs at a time, which may take a second
+	files   []string   // the value's other files
+	seen    string     // fingerprint of the last load, good or bad
+	pending string     // fingerprint of the last look, when it differed from seen
+	settled bool       // the last load followed two looks that agreed; else it is repeated
 	hooks   []func(T)
 	guard   Guard[T] // nil: none
 	refused verdict  // what it refused last
@@ -77,7 +81,9 @@ func Open[T any](name, path string, parse Parse[T], o Options) (*File[T], error)
 	if f.log == nil {
 		f.log = zap.NewNop()
 	}
-	f.status = Status{Name: name, Path: path}
+	f.status.Store(&Status{Name: name, Path: path})
+	opening.Add(1)
+	defer opening.Add(-1)
 	value, sum, problems, now := f.readWhole(f.fingerprint())
 	if len(problems) > 0 {
 		return nil, &FileError{Path: path, Problems: problems}
@@ -90,7 +96,8 @@ func Open[T any](name, path string, parse Parse[T], o Options) (*File[T], error)
 
 // Fixed returns a File that always holds v: the default where no file was given.
 func Fixed[T any](name string, v T) *File[T] {
-	f := &File[T]{name: name, log: zap.NewNop(), status: Status{Name: name, LoadedAt: time.Now()}}
+	f := &File[T]{name: name, log: zap.NewNop()}
+	f.status.Store(&Status{Name: name, LoadedAt: time.Now()})
 	f.value.Store(&v)
 	return f
 }
@@ -98,12 +105,9 @@ func Fixed[T any](name string, v T) *File[T] {
 // Get returns the last good value. It does not block and does not allocate.
 func (f *File[T]) Get() T { return *f.value.Load() }
 
-// Status returns what the file holds and why it may not be what is on disk.
-func (f *File[T]) Status() Status {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.status
-}
+// Status returns what the file holds and why it may not be what is on disk. It does not wait for a
+// load that is going on.
+func (f *File[T]) Status() Status { return *f.status.Load() }
 
 // OnChange has hook called with every value that is taken after this call, in the
 // goroutine that reloads, before Reload returns. Hooks run in the order in which they were
@@ -175,7 +179,7 @@ func (f *File[T]) load(now string) (changed bool, err error) {
 	if errs != nil {
 		return false, f.refuse(&FileError{Path: f.path, Problems: errs})
 	}
-	if same && sum == f.status.SHA256 && f.status.Err == nil {
+	if status := f.status.Load(); same && sum == status.SHA256 && status.Err == nil {
 		return false, nil
 	}
 	f.take(value, sum, problems)
@@ -188,17 +192,15 @@ func (f *File[T]) load(now string) (changed bool, err error) {
 	return true, nil
 }
 
-func (f *File[T]) fingerprint() string {
-	return fingerprint(append([]string{f.path}, f.files...))
-}
+func (f *File[T]) fingerprint() string { return fingerprint(f.path, f.files...) }
 
 // take makes value the one in use.
 func (f *File[T]) take(value T, sum string, warnings Problems) {
-	if f.status.SHA256 != "" {
-		f.metrics.info.DeleteLabelValues(f.name, f.status.SHA256)
+	if before := f.status.Load().SHA256; before != "" {
+		f.metrics.info.DeleteLabelValues(f.name, before)
 	}
 	f.value.Store(&value)
-	f.status = Status{Name: f.name, Path: f.path, SHA256: sum, LoadedAt: time.Now(), Warnings: warnings}
+	f.status.Store(&Status{Name: f.name, Path: f.path, SHA256: sum, LoadedAt: time.Now(), Warnings: warnings})
 	f.metrics.info.WithLabelValues(f.name, sum).Set(1)
 	f.metrics.success.WithLabelValues(f.name).Set(1)
 }
@@ -206,13 +208,15 @@ func (f *File[T]) take(value T, sum string, warnings Problems) {
 // refuse keeps the last good value and says why, once per reason.
 func (f *File[T]) refuse(err *FileError) error {
 	f.metrics.success.WithLabelValues(f.name).Set(0)
-	if f.status.Err != nil && f.status.Err.Error() == err.Error() {
+	status := *f.status.Load()
+	if status.Err != nil && status.Err.Error() == err.Error() {
 		return err
 	}
-	f.status.Err = err
+	status.Err = err
+	f.status.Store(&status)
 	f.metrics.reloads.WithLabelValues(f.name, "failed").Inc()
 	f.log.Error("file cannot be used, the last good one stays in use", zap.String("file", f.name),
-		zap.String("path", f.path), zap.String("sha256_in_use", f.status.SHA256),
+		zap.String("path", f.path), zap.String("sha256_in_use", status.SHA256),
 		zap.Int("problems", len(err.Problems)), zap.Strings("first", some(err.Problems.Lines(f.path))))
 	return err
 }
@@ -244,9 +248,20 @@ func (f *File[T]) read() (value T, sum string, problems Problems) {
 		problems.Add(Pos{}, "%v", err)
 		return value, "", problems
 	}
-	hash := sha256.Sum256(data)
+	sum = sumOf(data)
 	value, problems = f.parse(data)
-	return value, hex.EncodeToString(hash[:]), problems
+	return value, sum, problems
+}
+
+// sumOf returns data's SHA-256 in hex.
+func sumOf(data []byte) string {
+	var pace Pace
+	hash := sha256.New()
+	for piece := range slices.Chunk(data, hashedAtOnce) {
+		hash.Write(piece)
+		pace.Step()
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 func filesOf[T any](value T) []string {

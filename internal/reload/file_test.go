@@ -389,3 +389,45 @@ func TestLoggedProblemsAreBounded(t *testing.T) {
 		t.Errorf("%d lines, the last is %v", len(lines), lines[len(lines)-1])
 	}
 }
+
+// TestStatusDoesNotWait: a load takes its time, and readiness must not fail meanwhile.
+func TestStatusDoesNotWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "set.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("name: one\n")
+	reading, goOn := make(chan bool, 1), make(chan bool)
+	parse := func(data []byte) (*setting, Problems) {
+		if strings.Contains(string(data), "two") {
+			reading <- true
+			<-goOn
+		}
+		return parseSetting(data)
+	}
+	file, err := Open("set", path, parse, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := file.Status()
+	write("name: two\n")
+	done := make(chan error)
+	go func() {
+		_, err := file.Reload()
+		done <- err
+	}()
+	<-reading
+	if got := file.Status(); got.SHA256 != before.SHA256 || file.Get().Name != "one" {
+		t.Errorf("while a file is being read: %+v", got)
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := file.Status(); got.SHA256 == before.SHA256 || file.Get().Name != "two" {
+		t.Errorf("after it was read: %+v", got)
+	}
+}

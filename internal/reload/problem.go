@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Pos is a place in a file. Both numbers count from 1; zero means that the place is not
-// known.
+// Pos is a place in a file. Both numbers count from 1, the column in characters; zero means that
+// the place is not known, or no more of it than its line.
 type Pos struct {
 	Line   int
 	Column int
@@ -22,7 +22,7 @@ type Problem struct {
 	Warning bool // an error at start and in check, a warning at reload (an unknown key)
 }
 
-// Line returns the problem as one line: "name:line:column: text".
+// in returns the problem as one line: "name:line:column: text", as far as the place is known.
 func (p Problem) in(name string) string {
 	var b strings.Builder
 	if name != "" {
@@ -32,6 +32,8 @@ func (p Problem) in(name string) string {
 	if p.Line > 0 {
 		b.WriteString(strconv.Itoa(p.Line))
 		b.WriteByte(':')
+	}
+	if p.Line > 0 && p.Column > 0 {
 		b.WriteString(strconv.Itoa(p.Column))
 		b.WriteByte(':')
 	}

@@ -9,181 +9,132 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml/ast"
+	"go.yaml.in/yaml/v3"
 )
 
 // scalar decodes node into a string, bool, number or duration.
-func (d *decoder) scalar(node ast.Node, v reflect.Value, path string) {
+func (d *decoder) scalar(node *yaml.Node, v reflect.Value, at *step) {
 	switch kind := v.Kind(); {
 	case v.Type() == reflect.TypeFor[time.Duration]():
-		d.duration(node, v, path)
+		d.duration(node, v, at)
 	case kind == reflect.String:
-		if text, ok := d.wantText(node, path); ok {
+		if text, ok := d.wantText(node, at); ok {
 			v.SetString(text)
 		}
 	case kind == reflect.Bool:
-		d.bool(node, v, path)
+		d.bool(node, v, at)
 	case v.CanInt():
-		d.integer(node, v, path)
+		d.integer(node, v, at)
 	case kind == reflect.Float64:
-		d.float(node, v, path)
+		d.float(node, v, at)
 	default:
 		panic("BUG: a field of type " + v.Type().String() + " in a YAML struct")
 	}
 }
 
-func (d *decoder) bool(node ast.Node, v reflect.Value, path string) {
-	b, ok := node.(*ast.BoolNode)
-	if !ok {
-		d.wrong(node, path, "want true or false, have %s", kind(node))
+func (d *decoder) bool(node *yaml.Node, v reflect.Value, at *step) {
+	s := scalarOf(node)
+	if s.kind != truth {
+		d.wrong(node, at, "want true or false, have %s", kindOf(node))
 		return
 	}
-	v.SetBool(b.Value)
+	v.SetBool(s.truth)
 }
 
-func (d *decoder) integer(node ast.Node, v reflect.Value, path string) {
-	number, ok := node.(*ast.IntegerNode)
-	if !ok {
-		d.wrong(node, path, "want a whole number, have %s%s", kind(node), unquote(node))
-		return
-	}
-	var n int64
-	switch x := number.Value.(type) {
-	case int64:
-		n = x
-	case uint64:
-		if x > math.MaxInt64 {
-			d.wrong(node, path, "the number is too large")
-			return
-		}
-		n = int64(x)
-	}
-	if v.OverflowInt(n) {
-		d.wrong(node, path, "the number is too large")
-		return
-	}
-	v.SetInt(n)
-}
-
-func (d *decoder) float(node ast.Node, v reflect.Value, path string) {
-	switch number := node.(type) {
-	case *ast.FloatNode:
-		v.SetFloat(number.Value)
-	case *ast.IntegerNode:
-		switch x := number.Value.(type) {
-		case int64:
-			v.SetFloat(float64(x))
-		case uint64:
-			v.SetFloat(float64(x))
-		}
+func (d *decoder) integer(node *yaml.Node, v reflect.Value, at *step) {
+	s := scalarOf(node)
+	n, fits := s.int64()
+	switch {
+	case s.kind == text && node.Style == 0 && isDigits(node.Value), s.kind == whole && (!fits || v.OverflowInt(n)):
+		d.wrong(node, at, "the number is too large")
+	case s.kind != whole:
+		d.wrong(node, at, "want a whole number, have %s%s", kindOf(node), unquote(node))
 	default:
-		d.wrong(node, path, "want a number, have %s%s", kind(node), unquote(node))
+		v.SetInt(n)
 	}
 }
 
-func (d *decoder) duration(node ast.Node, v reflect.Value, path string) {
-	text, ok := textOf(node)
-	if ok {
-		if wait, err := time.ParseDuration(text); err == nil {
+func (d *decoder) float(node *yaml.Node, v reflect.Value, at *step) {
+	switch s := scalarOf(node); {
+	case s.kind == fraction:
+		v.SetFloat(s.float)
+	case s.kind == whole && s.negative:
+		v.SetFloat(-float64(s.whole))
+	case s.kind == whole:
+		v.SetFloat(float64(s.whole))
+	default:
+		d.wrong(node, at, "want a number, have %s%s", kindOf(node), unquote(node))
+	}
+}
+
+func (d *decoder) duration(node *yaml.Node, v reflect.Value, at *step) {
+	if kindOf(node) == text {
+		if wait, err := time.ParseDuration(node.Value); err == nil {
 			v.SetInt(int64(wait))
 			return
 		}
 	}
-	d.wrong(node, path, "want a duration such as 1.5s or 10m, have %s", kind(node))
+	d.wrong(node, at, "want a duration such as 1.5s or 10m, have %s", kindOf(node))
 }
 
-func (d *decoder) text(node ast.Node, into encoding.TextUnmarshaler, path string) {
-	text, ok := d.wantText(node, path)
+func (d *decoder) text(node *yaml.Node, into encoding.TextUnmarshaler, at *step) {
+	text, ok := d.wantText(node, at)
 	if !ok {
 		return
 	}
 	if err := into.UnmarshalText([]byte(text)); err != nil {
-		d.wrong(node, path, "%v", err)
+		d.wrong(node, at, "%v", err)
 	}
 }
 
-func (d *decoder) wantText(node ast.Node, path string) (string, bool) {
-	text, ok := textOf(node)
-	if !ok {
-		hint := ""
-		switch node.(type) {
-		case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-			hint = "; put it in quotes"
-		}
-		d.wrong(node, path, "want text, have %s%s", kind(node), hint)
-	}
-	return text, ok
-}
-
-func textOf(node ast.Node) (string, bool) {
-	switch node := node.(type) {
-	case *ast.StringNode:
+func (d *decoder) wantText(node *yaml.Node, at *step) (string, bool) {
+	switch k := kindOf(node); k {
+	case text:
 		return node.Value, true
-	case *ast.LiteralNode:
-		return node.Value.Value, true
+	case whole, fraction, truth:
+		d.wrong(node, at, "want text, have %s; put it in quotes", k)
+	default:
+		d.wrong(node, at, "want text, have %s", k)
 	}
 	return "", false
 }
 
 // any returns node as nil, bool, int64, uint64, float64, string, []any or map[string]any.
-func (d *decoder) any(node ast.Node, path string) any {
-	switch node := node.(type) {
-	case *ast.NullNode:
-		return nil
-	case *ast.SequenceNode:
-		list := make([]any, 0, len(node.Values))
-		d.sequence(node, reflect.ValueOf(&list).Elem(), path)
+func (d *decoder) any(node *yaml.Node, at *step) any {
+	switch kindOf(node) {
+	case list:
+		list := make([]any, 0, len(node.Content))
+		d.sequence(node, reflect.ValueOf(&list).Elem(), at)
 		return list
-	case *ast.MappingNode, *ast.MappingValueNode:
+	case keys:
 		m := make(map[string]any)
-		d.mapping(node, reflect.ValueOf(m), path)
+		d.mapping(node, reflect.ValueOf(m), at)
 		return m
-	case *ast.LiteralNode:
-		return node.Value.Value
-	case ast.ScalarNode:
-		return node.GetValue()
+	case text:
+		return node.Value
+	case whole, fraction, endless, truth, nothing:
 	}
-	d.wrong(node, path, "cannot be read here")
-	return nil
-}
-
-// kind names what a node is, for a person. It never shows the value.
-func kind(node ast.Node) string {
-	switch node.(type) {
-	case *ast.StringNode, *ast.LiteralNode:
-		return "text"
-	case *ast.IntegerNode:
-		return "a whole number"
-	case *ast.FloatNode:
-		return "a number with a fraction"
-	case *ast.InfinityNode, *ast.NanNode:
-		return "infinity or not-a-number"
-	case *ast.BoolNode:
-		return "true or false"
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "keys with values"
-	}
-	return "nothing"
+	return scalarOf(node).any()
 }
 
 // unquote is the hint for a number that was written as text.
-func unquote(node ast.Node) string {
-	if text, ok := textOf(node); ok && text != "" && strings.Trim(text, "0123456789") == "" {
+func unquote(node *yaml.Node) string {
+	if node.Kind == yaml.ScalarNode && node.Style != 0 && isDigits(node.Value) {
 		return "; write it without quotes"
 	}
 	return ""
 }
 
+func isDigits(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
+
 // unknown is the text for a key that no field has: the nearest known key where there is
 // one, else all of them.
-func unknown(path, key string, fields map[string]int) string {
+func unknown(at *step, fields map[string]int) string {
 	known := slices.Sorted(maps.Keys(fields))
-	if near, ok := nearest(key, known); ok {
-		return join(path, key) + ": unknown key; did you mean " + near + "?"
+	if near, ok := nearest(at.key, known); ok {
+		return at.String() + ": unknown key; did you mean " + near + "?"
 	}
-	return join(path, key) + ": unknown key; known here: " + strings.Join(known, ", ")
+	return at.String() + ": unknown key; known here: " + strings.Join(known, ", ")
 }
 
 // nearest returns the known word that is closest to word, if it is close: two letters (one

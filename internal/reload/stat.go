@@ -1,12 +1,15 @@
 package reload
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"strings"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,14 +34,16 @@ func ReadFile(path string, most int64) ([]byte, error) {
 		return nil, cause(err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, most+1))
-	if err != nil {
+	// Room for all of it at once, and for one byte more, so that the end is seen without growing.
+	// The file may have grown since it was looked at.
+	data := bytes.NewBuffer(make([]byte, 0, min(info.Size(), most)+bytes.MinRead))
+	if _, err := data.ReadFrom(io.LimitReader(file, most+1)); err != nil {
 		return nil, cause(err)
 	}
-	if int64(len(data)) > most {
+	if int64(data.Len()) > most {
 		return nil, fmt.Errorf("more than %d bytes: %w", most, ErrTooLarge)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 func cause(err error) error {
@@ -48,19 +53,32 @@ func cause(err error) error {
 	return err
 }
 
-// fingerprint tells one state of the files at paths from another without reading them:
-// device, inode, size, mtime and ctime of what each path leads to. A swapped symbolic link
-// shows another inode, a file that was written in place another ctime, and a file that is
-// not there its error.
-func fingerprint(paths []string) string {
-	var b strings.Builder
-	for _, path := range paths {
-		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
-			fmt.Fprintf(&b, "%s %v\n", path, err)
-			continue
-		}
-		fmt.Fprintf(&b, "%s %d %d %d %d %d\n", path, st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano())
+// fingerprint tells one state of the files at path and more from another without reading them:
+// it is a hash of the device, inode, size, mtime and ctime of what each path leads to. A swapped
+// symbolic link shows another inode, a file that was written in place another ctime, and a file
+// that is not there its error. It is taken every second, of one file for each token.
+func fingerprint(path string, more ...string) string {
+	var pace Pace
+	hash := sha256.New()
+	line := appendState(nil, path)
+	for _, path := range more {
+		hash.Write(line)
+		line = appendState(line[:0], path)
+		pace.Step()
 	}
-	return b.String()
+	hash.Write(line)
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+// appendState appends the state of one file, which no other file and no other state of it has.
+func appendState(line []byte, path string) []byte {
+	line = append(line, path...)
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return append(append(line, ' '), err.Error()+"\n"...)
+	}
+	for _, n := range []int64{int64(st.Dev), int64(st.Ino), st.Size, st.Mtim.Nano(), st.Ctim.Nano()} {
+		line = strconv.AppendInt(append(line, ' '), n, 10)
+	}
+	return append(line, '\n')
 }

@@ -88,11 +88,12 @@ func TestSourcesFile(t *testing.T) {
 		"":            {"1:1: sources has no network"},
 		"sources: []": {"1:10: sources has no network"},
 		"sources:\n  - 203.0.113.0/24\n  - 203.0.113.7/24\n  - nonsense\n": {"3:5: sources[1]: is an address within", "4:5: sources[2]: is no network"},
-		"sources: 203.0.113.0/24":                     {"1:10: sources: want a list"},
-		"sources: [7]":                                {"1:11: sources[0]: want text"},
-		"source: [203.0.113.0/24]":                    {"did you mean sources", "sources has no network"},
-		"sources: [203.0.113.0/24]\nsources: [::/0]":  {"2:1: sources: the key stands twice"},
-		"sources: [\"203.0.113.0/24\"]\nmore: [::/0]": {"more: unknown key"},
+		"sources: 203.0.113.0/24":                         {"1:10: sources: want a list"},
+		"sources: [203.0.113.0/24, ::/0]":                 {"1: not YAML: ", "in quotes"},
+		"sources: [7]":                                    {"1:11: sources[0]: want text"},
+		"source: [203.0.113.0/24]":                        {"did you mean sources", "sources has no network"},
+		"sources: [203.0.113.0/24]\nsources: [\"::/0\"]":  {"2:1: sources: the key stands twice"},
+		"sources: [\"203.0.113.0/24\"]\nmore: [\"::/0\"]": {"more: unknown key"},
 	} {
 		_, problems := ParseSources([]byte(text))
 		lines := strings.Join(problems.Lines(""), "\n")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/internal/apps"
+	"github.com/tidegate/tidegate/internal/reload"
 )
 
 // maxUnlisted bounds the apps that have a ledger without being in the apps file, as
@@ -27,7 +28,9 @@ type accounts struct {
 
 	now func() time.Time
 
-	mu       sync.RWMutex      // guards what is below, and one reload at a time
+	reloading sync.Mutex // one reload at a time; taken before mu
+
+	mu       sync.RWMutex      // guards what is below, and that listed is replaced
 	snapshot *apps.Snapshot    // that listed was made of
 	unlisted map[int64]account // at most maxUnlisted
 	shared   *ledger           // of the unlisted apps beyond that
@@ -44,26 +47,42 @@ func newAccounts(now func() time.Time) *accounts {
 // reload takes over a new snapshot. Apps that stay keep their ledger, and their tokens what
 // is known of their use; that of an app that is gone is forgotten.
 func (a *accounts) reload(s *apps.Snapshot) {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	next := a.relist(s)
+	// Callbacks of unlisted apps wait for mu, so that what is done under it is of them alone,
+	// of which there are few.
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	old, now := *a.listed.Load(), a.now()
-	next := make(map[int64]account, s.Len())
-	for app := range s.All() {
-		l := old[app.ID].ledger
-		if l == nil {
-			l = a.unlisted[app.ID].ledger
-		}
-		if l == nil {
-			l = new(ledger)
-		}
-		next[app.ID] = account{app, l, tokenUses(app, old[app.ID], now)}
-		delete(a.unlisted, app.ID)
-	}
 	for id, acc := range a.unlisted {
+		if listed, ok := next[id]; ok {
+			listed.ledger = acc.ledger
+			next[id] = listed
+			delete(a.unlisted, id)
+			continue
+		}
 		a.unlisted[id] = account{s.Unlisted(id), acc.ledger, nil}
 	}
 	a.snapshot = s
 	a.listed.Store(&next)
+}
+
+// relist returns the accounts of the apps in s: those that stay and new ones. An app that is
+// listed is not among the unlisted, whose accounts are not looked at.
+func (a *accounts) relist(s *apps.Snapshot) map[int64]account {
+	var pace reload.Pace
+	old, now := *a.listed.Load(), a.now()
+	next := make(map[int64]account, s.Len())
+	for app := range s.All() {
+		pace.Step()
+		before := old[app.ID]
+		l := before.ledger
+		if l == nil {
+			l = new(ledger)
+		}
+		next[app.ID] = account{app, l, tokenUses(app, before, now)}
+	}
+	return next
 }
 
 // find returns the account of an app that is in the file; ok is false for any other.
