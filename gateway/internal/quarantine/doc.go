@@ -42,7 +42,8 @@
 // Files are 0600: they hold the end users' data, and Signs, which are worth a forgery as long as
 // their RequestTime is in the window. Tokens are in none of them. A segment is appended to by the
 // process that made it only; nothing is ever repaired. It ends at 64 KiB, or at a quarter of its
-// part where that is more, at most at an eighth of the part's limit. Parts go by whole segments.
+// part where that is more, at most at an eighth of the part's limit and at 8 MiB. Parts go by whole
+// segments.
 //
 // # Segment
 //

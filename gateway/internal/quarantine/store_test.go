@@ -125,6 +125,14 @@ func TestManyLargeParts(t *testing.T) {
 	}
 }
 
+// TestSegmentsAreBounded: they are read whole, however large a part may be.
+func TestSegmentsAreBounded(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), 1<<40)
+	if n := s.segmentBytes(&part{bytes: 10 << 30}); n > 8<<20 {
+		t.Errorf("a segment of %d bytes", n)
+	}
+}
+
 // TestFloodInMemory: while no pass comes, a part has its share and no more, and others theirs (Q1).
 func TestFloodInMemory(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), 256<<20)
