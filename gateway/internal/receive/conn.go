@@ -86,11 +86,11 @@ func (c *conn) leave(until time.Time) {
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.idle && !c.until.IsZero() && (t.IsZero() || t.After(c.until)) {
-		t = c.until
-	}
 	if c.idle && c.mustEarnRest() {
 		t = t.Add(c.receiver.server.ReadTimeout - c.receiver.server.IdleTimeout)
+	}
+	if c.idle && !c.until.IsZero() && (t.IsZero() || t.After(c.until)) {
+		t = c.until
 	}
 	return c.read.set(t, c.Conn.SetReadDeadline)
 }

@@ -139,3 +139,19 @@ func untilLast(conn net.Conn, begun chan<- struct{}) error {
 		}
 	}
 }
+
+// TestLastWordIsLong: who has to earn his rest has as long for his last word as others.
+func TestLastWordIsLong(t *testing.T) {
+	g := newGate(t, nil)
+	all := newConnections(time.Second)
+	c := all.add(&memoryConn{})
+	c.receiver, c.line.used = g.Receiver, 1 // a request was refused
+	until := time.Now().Add(lastWord)
+	all.leave(until)
+	if err := c.SetReadDeadline(time.Now().Add(g.server.IdleTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	if at := epoch.Add(time.Duration(c.read.at.Load())); !at.Equal(until) {
+		t.Errorf("the connection has to bring its last request by %v, want %v", at, until)
+	}
+}
