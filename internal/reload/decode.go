@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,7 +97,7 @@ func (d *decoder) each(node ast.Node, path string, do func(key string, pair *ast
 	for _, pair := range pairs(node) {
 		key, at := keyText(pair.Key), tokenPos(pair.Key.GetToken())
 		if before, twice := first[key]; twice {
-			d.problems.Add(at, "%s: the key stands twice, first in line %d; keep one", join(path, key), before.Line)
+			d.problems.Add(at, "%s: the key stands twice, first in line %d; keep one", join(path, shown(key)), before.Line)
 			continue
 		}
 		first[key] = at
@@ -153,6 +154,18 @@ func fieldsOf(t reflect.Type) map[string]int {
 		}
 	}
 	return fields
+}
+
+// keyName is a key that somebody may have meant as one.
+var keyName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// shown is a key as problems have it: what is no name may be a value, a token even, behind which a
+// colon stands by mistake.
+func shown(key string) string {
+	if keyName.MatchString(key) {
+		return key
+	}
+	return "(not a name)"
 }
 
 func join(path, key string) string {

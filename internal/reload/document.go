@@ -3,6 +3,7 @@ package reload
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -125,7 +126,12 @@ func parse(data []byte) (doc *Document, problems Problems) {
 
 func syntax(err error) (Pos, string) {
 	if e, ok := errors.AsType[yaml.Error](err); ok {
-		return tokenPos(e.GetToken()), "not YAML: " + e.GetMessage()
+		// The parser quotes what it cannot read, which may be a token.
+		what, _, quoted := strings.Cut(e.GetMessage(), `"`)
+		if quoted {
+			what = strings.TrimRight(what, ": ")
+		}
+		return tokenPos(e.GetToken()), "not YAML: " + what
 	}
 	return Pos{}, "not YAML"
 }

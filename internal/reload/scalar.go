@@ -180,7 +180,9 @@ func unquote(node ast.Node) string {
 // one, else all of them.
 func unknown(path, key string, fields map[string]int) string {
 	known := slices.Sorted(maps.Keys(fields))
-	if near, ok := nearest(key, known); ok {
+	near, ok := nearest(key, known)
+	key = shown(key)
+	if ok {
 		return join(path, key) + ": unknown key; did you mean " + near + "?"
 	}
 	return join(path, key) + ": unknown key; known here: " + strings.Join(known, ", ")
