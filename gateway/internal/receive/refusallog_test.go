@@ -293,3 +293,19 @@ func TestFloodWithoutFilesIsOneLine(t *testing.T) {
 		t.Errorf("%d lines", n)
 	}
 }
+
+// TestSampledLogHidesNoApp: a log that drops equal messages, as the gateway's does, and a flood in other
+// names do not keep another's refusals out of it.
+func TestSampledLogHidesNoApp(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	g := newGate(t, func(o *Options) { o.Log = zap.New(zapcore.NewSamplerWithOptions(core, time.Hour, 1, 5)) })
+	logs.TakeAll()
+	g.Handler(newContext(post(target(unknownApp, alarm), "{}"))) // the one line that is let pass
+	for range 10 {
+		g.Handler(newContext(post(target(signedApp, alarm), "{}")))
+	}
+	lines := logs.FilterMessage("callback refused").FilterField(zap.Int64("sdk_app_id", signedApp)).All()
+	if len(lines) != 1 || lines[0].ContextMap()["left_out"] == uint64(0) {
+		t.Errorf("%v", lines)
+	}
+}
