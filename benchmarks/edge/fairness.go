@@ -94,7 +94,7 @@ var (
 // floodIsWrong says whether a flood was another than its variant is to have. A closed loop's is as large
 // as it came to be, and larger than the honest by far.
 func floodIsWrong(s *sample) error {
-	total, least, most := float64(s.FloodAccepted+s.FloodRefused), 0.0, 0.0
+	var least, most float64
 	switch s.Variant {
 	case variantAlone:
 		return nil
@@ -105,7 +105,7 @@ func floodIsWrong(s *sample) error {
 	default:
 		least = 2 * honestRate * s.Seconds
 	}
-	if total < wanted*least {
+	if total := float64(s.FloodAccepted + s.FloodRefused); total < wanted*least {
 		return fmt.Errorf("%w: %.0f of %.0f", errNoFlood, total, least)
 	}
 	if float64(s.FloodAccepted) > most {
