@@ -5,11 +5,13 @@ import (
 	"syscall"
 
 	"go.uber.org/zap"
+
+	"github.com/tidegate/tidegate/gateway/internal/receive"
 )
 
-// ownFiles is how many files the gateway needs besides its connections: two journals, Kafka, the
-// admin listener, the files that are read again.
-const ownFiles = 256
+// ownFiles is how many files the gateway needs besides its --max-connections: connections that are being
+// closed, two journals, Kafka, the admin listener, the files that are read again.
+const ownFiles = receive.SpareConnections + 256
 
 // maxFiles is how many files this process may open, 0 where that is not known. Go has raised the
 // soft limit to the hard one when the process began.

@@ -60,8 +60,8 @@ func newRotation(t *testing.T) *rotation {
 		o.GatewayFlags = append(o.GatewayFlags, "--tls-cert="+r.dir+"/certificate/tls.crt", "--tls-key="+r.dir+"/certificate/tls.key")
 	})
 	r.app = r.apps[0]
-	r.swapTokens(t, "first", "first")
-	first := "first"
+	r.swapTokens(t, "first-token", "first-token")
+	first := "first-token"
 	r.token.Store(&first)
 	r.writeApps(t)
 	return r
@@ -128,6 +128,7 @@ func (r *rotation) swapCertificate(t *testing.T) *big.Int {
 
 func (r *rotation) swapTokens(t *testing.T, latest, previous string) {
 	t.Helper()
+	r.tokens = append(r.tokens, latest, previous)
 	r.swap(t, "tokens", map[string][]byte{"new": []byte(latest + "\n"), "old": []byte(previous + "\n")})
 }
 
@@ -287,14 +288,14 @@ func TestBotchedRotation(t *testing.T) {
 	r := newRotation(t)
 	client := r.client()
 	defer client.CloseIdleConnections()
-	r.reloads(t, "apps", func() { r.swapTokens(t, "botched", "botched") })
+	r.reloads(t, "apps", func() { r.swapTokens(t, "botched-token", "botched-token") })
 	const refused = 150 // more than a source may fail at once
 	for range refused {
 		if status, err := r.callback(client); err != nil || status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
 			t.Fatalf("status %d, %v, want a refusal", status, err)
 		}
 	}
-	r.reloads(t, "apps", func() { r.swapTokens(t, "first", "first") })
+	r.reloads(t, "apps", func() { r.swapTokens(t, "first-token", "first-token") })
 	for _, want := range []int{refused, 0} { // and again
 		out, err := exec.Command(bin(t, "gateway"), "quarantine", "admit", "--journal-dir="+r.stack.JournalDir(), "--app="+strconv.FormatInt(r.app, 10)).CombinedOutput()
 		if err != nil || !bytes.Contains(out, fmt.Appendf(nil, "%d admitted", want)) && want > 0 {

@@ -36,7 +36,8 @@ type scene struct {
 	t        *testing.T
 	stack    *stack.Stack
 	appsFile string
-	apps     []int64 // the last one has no token
+	apps     []int64  // the last one has no token
+	tokens   []string // that were ever in use, beside those that the apps file has itself
 	from     stack.Position
 	runs     int
 

@@ -59,6 +59,9 @@ func (w *watch) collect() {
 	for _, token := range planted.FindAllSubmatch(text, -1) {
 		w.finder.AddToken("a token", string(token[1]))
 	}
+	for _, token := range w.tokens {
+		w.finder.AddToken("a token of a file", token)
+	}
 }
 
 func (w *watch) look(what string, text []byte) {
@@ -136,6 +139,8 @@ func (w *watch) lookers() [][]string {
 		{"gateway", "journal", "stat", dir},
 		{"gateway", "journal", "stat", "--format=json", dir},
 		{"gateway", "journal", "dump", "--bodies", "--limit=2000", dir},
+		{"gateway", "quarantine", "list", dir},
+		{"gateway", "quarantine", "show", "--bodies", dir},
 		slices.Concat([]string{"consumer", "check", "--offline"}, w.stack.Consumer().Args()),
 	}
 }

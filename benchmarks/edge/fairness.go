@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tidegate/tidegate/benchmarks/drive"
@@ -57,6 +58,9 @@ func (b *bench) fairness(ctx context.Context) (err error) {
 			}
 			fill := func(s *sample) error {
 				s.FloodAccepted, s.FloodRefused = flood.accepted(), flood.refused()
+				if err := floodIsWrong(s); err != nil {
+					b.wrong = append(b.wrong, fmt.Errorf("%s in round %d: %w", variant, round+1, err))
+				}
 				return nil
 			}
 			if err := b.turn(ctx, g, s, f, fairnessTurns*b.Turn, fill, tasks...); err != nil {
@@ -85,6 +89,35 @@ func floodOf(g *gateway, variant string) *flow {
 		return nil
 	}
 	return f
+}
+
+// Errors of a flood that was none: what the honest notice of it says nothing then.
+var (
+	errNoFlood = errors.New("fewer of the flood were answered than were to come")
+	errLetIn   = errors.New("more of the flood was let in than may be")
+)
+
+// floodIsWrong says whether a flood was another than its variant is to have. A closed loop's is as large
+// as it came to be, and larger than the honest by far.
+func floodIsWrong(s *sample) error {
+	var least, most float64
+	switch s.Variant {
+	case variantAlone:
+		return nil
+	case variantFlood:
+		least, most = floodTimes*rateLimit*s.Seconds, rateLimit*(s.Seconds+1)
+	case variantForged:
+		least = forgedRate * s.Seconds
+	default:
+		least = 2 * honestRate * s.Seconds
+	}
+	if total := float64(s.FloodAccepted + s.FloodRefused); total < wanted*least {
+		return fmt.Errorf("%w: %.0f of %.0f", errNoFlood, total, least)
+	}
+	if float64(s.FloodAccepted) > most {
+		return fmt.Errorf("%w: %d of %.0f", errLetIn, s.FloodAccepted, most)
+	}
+	return nil
 }
 
 func fairnessFigures(all []sample) []figure {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -98,5 +99,26 @@ func TestMemoryIsComparedWithBeforeTheFirstReload(t *testing.T) {
 	}
 	if got := memoryAfter([]sample{at(0, 20)}); got != nil {
 		t.Errorf("memory without a reload: %v", got)
+	}
+}
+
+// TestAFloodThatIsNone: figures beside it would be green whatever the gateway does.
+func TestAFloodThatIsNone(t *testing.T) {
+	for name, tt := range map[string]struct {
+		s    sample
+		want error
+	}{
+		"alone":                 {sample{Variant: variantAlone, Seconds: 4}, nil},
+		"all of it":             {sample{Variant: variantFlood, Seconds: 4, FloodAccepted: 400, FloodRefused: 7600}, nil},
+		"half of it":            {sample{Variant: variantFlood, Seconds: 4, FloodAccepted: 400, FloodRefused: 3600}, errNoFlood},
+		"let in":                {sample{Variant: variantFlood, Seconds: 4, FloodAccepted: 8000}, errLetIn},
+		"forged":                {sample{Variant: variantForged, Seconds: 4, FloodRefused: 16000}, nil},
+		"none is forged":        {sample{Variant: variantForged, Seconds: 4}, errNoFlood},
+		"a forged one let in":   {sample{Variant: variantForgedMost, Seconds: 4, FloodAccepted: 1, FloodRefused: 90000}, errLetIn},
+		"a loop that never ran": {sample{Variant: variantForgedMost, Seconds: 4}, errNoFlood},
+	} {
+		if err := floodIsWrong(&tt.s); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
 	}
 }

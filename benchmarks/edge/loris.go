@@ -65,6 +65,9 @@ func (b *bench) lorisTurn(ctx context.Context, g *gateway, round int, variant st
 	}
 	note := func(s *sample) error {
 		s.Held, s.Resident = d.least, resident
+		if float64(d.least) < wanted*float64(b.Slow) {
+			b.wrong = append(b.wrong, fmt.Errorf("slow-loris in round %d: %d slow connections were held, %d were to be", round+1, d.least, b.Slow))
+		}
 		return nil
 	}
 	return b.turn(ctx, g, s, f, b.Turn, note, d.run, look)

@@ -13,8 +13,12 @@ import (
 	"time"
 )
 
-// shortest is the least length of a secret: a shorter one would be found by chance.
-const shortest = 8
+const (
+	// shortest is the least length of a secret: a shorter one would be found by chance.
+	shortest = 8
+
+	signDigits = 2 * sha256.Size
+)
 
 // Finder knows the secrets of one test. It belongs to one goroutine.
 type Finder struct {
@@ -50,8 +54,9 @@ func (f *Finder) AddToken(what, token string) {
 	f.until, f.signs = f.since, map[string]string{} // with the others of its time
 }
 
-// sum is what may be a Sign.
-var sum = regexp.MustCompile(`(?i)[0-9a-f]{64}`)
+// sums are hex digits that may hold a Sign, with more before it or behind it: %3D and \u003d, which
+// stand for an equals sign, end with some.
+var sums = regexp.MustCompile(`(?i)[0-9a-f]{64,}`)
 
 // In returns what leaked into text, a line for each secret, with where, and one for all Signs. Of
 // the secret itself it says nothing.
@@ -61,13 +66,16 @@ func (f *Finder) In(text []byte) (found []string) {
 			found = append(found, fmt.Sprintf("%s is in it, behind %q", what, before(text, at)))
 		}
 	}
-	places := sum.FindAllIndex(text, -1)
+	places := sums.FindAllIndex(text, -1)
 	if len(places) > 0 {
 		f.sign(time.Now().Add(time.Minute))
 	}
 	for _, place := range places {
-		if what, ok := f.signs[string(bytes.ToLower(text[place[0]:place[1]]))]; ok {
-			return append(found, fmt.Sprintf("a Sign of %s is in it, behind %q", what, before(text, place[0])))
+		digits := bytes.ToLower(text[place[0]:place[1]])
+		for at := 0; at+signDigits <= len(digits); at++ {
+			if what, ok := f.signs[string(digits[at:at+signDigits])]; ok {
+				return append(found, fmt.Sprintf("a Sign of %s is in it, behind %q", what, before(text, place[0]+at)))
+			}
 		}
 	}
 	return found

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,9 +68,9 @@ func (s *step) String() string {
 		return s.from.String() + "[" + strconv.Itoa(s.index) + "]"
 	}
 	if before := s.from.String(); before != "" {
-		return before + "." + s.key
+		return before + "." + shownKey(s.key)
 	}
-	return s.key
+	return shownKey(s.key)
 }
 
 func (d *decoder) wrong(node *yaml.Node, at *step, format string, args ...any) {
@@ -218,4 +219,16 @@ func (d *decoder) fieldsOf(t reflect.Type) map[string]int {
 	}
 	d.fields[t] = fields
 	return fields
+}
+
+// keyName is a key that somebody may have meant as one.
+var keyName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// shownKey is a key as problems have it: what is no name may be a value, a token even, behind which a
+// colon stands by mistake.
+func shownKey(key string) string {
+	if keyName.MatchString(key) {
+		return key
+	}
+	return "(not a name)"
 }

@@ -82,6 +82,8 @@ func TestDecodeProblems(t *testing.T) {
 		"unknown key, near":             {"naame: x\n", "f:1:1: naame: unknown key; did you mean name?"},
 		"unknown key, far":              {"limit: {zzz: 1}\n", "f:1:9: limit.zzz: unknown key; known here: burst, per_second"},
 		"case differs":                  {"SDK_APP_ID: 5\n", "f:1:1: SDK_APP_ID: unknown key; did you mean sdk_app_id?"},
+		"a value as a key":              {"name plain:sup3r: x\n", "f:1:1: (not a name): unknown key; known here: answer, counts, items, limit, name, on, paint, sdk_app_id, small, wait, words"},
+		"what the parser quotes":        {"name: |plain:sup3r\n", "f:1: not YAML: did not find expected comment or line break"},
 		"doubled key":                   {"name: a\non: true\nname: b\n", "f:3:1: name: the key stands twice, first in line 1; keep one"},
 		"doubled in flow":               {"limit: {burst: 1, burst: 2}\n", "f:1:19: limit.burst: the key stands twice, first in line 1; keep one"},
 		"number for text":               {"name: 12\n", "f:1:7: name: want text, have a whole number; put it in quotes"},

@@ -20,6 +20,14 @@ import (
 // whatever comes with it.
 const headerBuffer = 512
 
+// The most that a client may send until header and handshake are done, without and with certificates
+// of its own: both several times what they need. TLS alone keeps 64 KiB of a message that never ends,
+// and of client certificates four times that.
+const (
+	maxOpening          = 16 << 10
+	maxOpeningCertified = 32 << 10
+)
+
 // Conn is a connection before whose first byte of HTTP stands a PROXY header, a TLS handshake,
 // or both. Its first Read takes them.
 //
@@ -48,6 +56,8 @@ type early struct {
 	net.Conn
 	ahead *bufio.Reader // over this; nil: nothing was
 	some  bool          // the client has sent something
+	open  bool          // header and handshake are done
+	left  int           // bytes that the client may send until then
 }
 
 // Read reads what was read ahead, and then the connection.
@@ -55,6 +65,12 @@ func (e *early) Read(p []byte) (n int, err error) {
 	if e.ahead == nil {
 		n, err = e.Conn.Read(p)
 		e.some = e.some || n > 0
+		if e.open {
+			return n, err
+		}
+		if e.left -= n; e.left < 0 {
+			return 0, errLongOpening
+		}
 		return n, err
 	}
 	n, err = e.ahead.Read(p) // has some, so that it does not come back here
@@ -71,9 +87,12 @@ func newConn(raw net.Conn, proxied bool, config *tls.Config, l *Listener) *Conn 
 			raw = s
 		}
 	}
-	c := &Conn{raw: &early{Conn: raw}, proxied: proxied, metrics: l.metrics}
+	c := &Conn{raw: &early{Conn: raw, left: maxOpening}, proxied: proxied, metrics: l.metrics}
 	if config != nil {
 		c.tls = tls.Server(c.raw, config)
+		if config.ClientCAs != nil {
+			c.raw.left = maxOpeningCertified
+		}
 	}
 	c.timeout = time.AfterFunc(l.timeout, func() {
 		c.late.Store(true)
@@ -105,6 +124,7 @@ func (c *Conn) open() {
 		why, err = failedTLS, c.tls.Handshake()
 	}
 	if c.opened = c.timeout.Stop() && err == nil; c.opened {
+		c.raw.open = true
 		return
 	}
 	switch {

@@ -5,7 +5,8 @@
 //
 //   - Accept never waits for a client. PROXY header and TLS handshake are read in the
 //     connection's own goroutine, by its first Read, and both together must be done within
-//     HandshakeTimeout of the accept: then the connection is closed, whatever it waits for.
+//     HandshakeTimeout of the accept: then the connection is closed, whatever it waits for. It is
+//     closed, too, when more has come than they can be long, so that it takes 56 KiB at most.
 //   - A connection that does not get that far has said nothing: its first Read returns
 //     io.EOF, so that it is no request and gets no answer. It is counted by its reason, and
 //     not logged: whoever can connect could fill the log.

@@ -448,3 +448,33 @@ func TestDeadlineEndsHandshake(t *testing.T) {
 		t.Fatal("the handshake goes on")
 	}
 }
+
+// TestLongHandshake: what a handshake may be long, and so what it takes of our memory, is bounded; what
+// comes after it is not.
+func TestLongHandshake(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	e := newEcho(t, Options{Certificate: newPair(t, ca, "gw.test").open(t), HandshakeTimeout: time.Minute})
+	failed := e.failures(t, "tls")
+	c := e.dial(t)
+	hello := append([]byte{1, 0, 0xff, 0xff}, make([]byte, 0xfffe)...) // a ClientHello, but for its last byte
+	for len(hello) > 0 {
+		n := min(len(hello), 16<<10)
+		if _, err := c.Write(append([]byte{22, 3, 1, byte(n >> 8), byte(n)}, hello[:n]...)); err != nil {
+			break // it was ended
+		}
+		hello = hello[n:]
+	}
+	ended(t, c)
+	e.wantFailure(t, "tls", failed)
+	config := ca.client("gw.test")
+	long, err := tls.Dial("tcp", e.addr, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer long.Close()
+	for range 8 {
+		if err := roundTrip(long, strings.Repeat("x", 8<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

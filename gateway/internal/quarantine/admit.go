@@ -280,8 +280,11 @@ func (a *admission) append(b *batch) (failed error) {
 }
 
 // confirm returns when all entries up to the ticket's are durable, however long that takes: they
-// may become so, and then they must not be admitted again. ErrClosed: Close came before.
+// may become so, and then they must not be admitted again. ErrClosed: Close came before. Store.mu is
+// let go meanwhile: on a device that takes nothing, Run has to go on, and to end.
 func (a *admission) confirm(t journal.Ticket) error {
+	a.s.mu.Unlock()
+	defer a.s.mu.Lock()
 	for {
 		err := a.to.Wait(t, journal.Disk)
 		if err == nil || a.to.Stats().Synced >= t.LSN {

@@ -226,6 +226,69 @@ func TestAdmitEnds(t *testing.T) {
 	}
 }
 
+// stuckJournal takes entries and never says that they are durable.
+type stuckJournal struct {
+	*journal.Journal
+	once    sync.Once
+	waiting chan struct{} // closed at the first Wait
+}
+
+func (j *stuckJournal) Wait(journal.Ticket, journal.Level) error {
+	j.once.Do(func() { close(j.waiting) })
+	return journal.ErrNotConfirmed
+}
+
+func (j *stuckJournal) Stats() journal.Stats {
+	stats := j.Journal.Stats()
+	stats.Synced = 0
+	return stats
+}
+
+// TestAdmitHoldsNobodyUp: while an admit waits for a journal that makes nothing durable, callbacks go on
+// being kept, and Run and Close end. The next start knows what the admit had under way.
+func TestAdmitHoldsNobodyUp(t *testing.T) {
+	mem := vfs.NewMem()
+	s := openIn(t, mem, 64<<20)
+	whole, err := openJournal(mem)
+	must(t, err)
+	j := &stuckJournal{Journal: whole, waiting: make(chan struct{})}
+	keep(t, s, refused(harbor, SignWrong, 1, "x"))
+	done, ran := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := s.Admit(t.Context(), harbor, j, admitAll, nil)
+		done <- err
+	}()
+	<-j.waiting
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.Offer(refused(harbor, SignWrong, 2, "x"))
+	go func() { ran <- s.Run(ctx) }()
+	select {
+	case <-ran:
+	case <-time.After(10 * time.Second):
+		t.Error("Run does not end while an admit waits")
+	}
+	must(t, s.Close())
+	if err := <-done; !errors.Is(err, ErrClosed) {
+		t.Errorf("the admit: %v", err)
+	}
+	must(t, whole.Close()) // which syncs what it was given
+	s = openIn(t, mem, 64<<20)
+	defer s.Close()
+	u := s.Unfinished()
+	if u == nil {
+		t.Fatal("nothing is under way")
+	}
+	must(t, journal.DumpFS(mem, "/j", u.After, func(e journal.Entry) error {
+		u.See(e.LSN, e.Payload)
+		return nil
+	}))
+	must(t, s.Finish(u, whole.ID()))
+	if got := queries(t, mem, harbor); !slices.Equal(got, of(harbor, 2)) {
+		t.Errorf("%q are kept", got)
+	}
+}
+
 // crash is one life of a quarantine and a journal that ends in the middle of an admit.
 type crash struct {
 	mem  *vfs.Mem

@@ -5,10 +5,11 @@
 //
 // # What it promises
 //
-//   - Q1 Offer never waits for a device, and what waits in memory is bounded: 16 MiB in all, and
-//     2 MiB of one part. It is written four times a second, and less often while there is much:
-//     in the long run 4 MiB a second. What does not fit is counted as skipped. Flooding up to
-//     seven parts leaves an eighth its 2 MiB, every four seconds at least.
+//   - Q1 Offer never waits for a device, and what waits in memory is bounded: 16 MiB in all, 2 MiB of
+//     one part, and 8 MiB more for parts that have no more than 8 KiB waiting. It is written four
+//     times a second, and less often while there is much: in the long run 4 MiB a second. What does
+//     not fit is counted as skipped. Flooding up to seven parts leaves an eighth its 2 MiB, and
+//     flooding up to a thousand leaves any other 8 KiB, every six seconds at least.
 //   - Q2 A part is what is kept of one app of the apps file, or of all apps that are not in it
 //     together. No part takes more than a sixteenth of MaxBytes; beyond that its own oldest are
 //     evicted. All parts together take at most MaxBytes; beyond that, which needs more than
@@ -42,7 +43,8 @@
 // Files are 0600: they hold the end users' data, and Signs, which are worth a forgery as long as
 // their RequestTime is in the window. Tokens are in none of them. A segment is appended to by the
 // process that made it only; nothing is ever repaired. It ends at 64 KiB, or at a quarter of its
-// part where that is more, at most at an eighth of the part's limit. Parts go by whole segments.
+// part where that is more, at most at an eighth of the part's limit and at 8 MiB. Parts go by whole
+// segments.
 //
 // # Segment
 //

@@ -50,7 +50,7 @@ func (p *pending) add(c *Callback, partBytes int64) (skip, bool) {
 		return skipClosed, false
 	case share+size > maxPartPending:
 		return skipPart, false
-	case len(p.buf)+size > maxPending:
+	case len(p.buf)+size > maxPending && (share+size > littlePending || len(p.buf)+size > maxPending+sparePending):
 		return skipAll, false
 	}
 	p.buf = appendItem(p.buf, c)

@@ -19,8 +19,14 @@ const (
 	tmpSuffix     = ".tmp"
 )
 
-// minSegmentBytes is where a segment of a small part ends.
-const minSegmentBytes = 64 << 10
+const (
+	// minSegmentBytes is where a segment of a small part ends.
+	minSegmentBytes = 64 << 10
+
+	// maxSegmentBytes is where any segment ends: segments are read whole, by an admit once for
+	// each batch.
+	maxSegmentBytes = 8 << 20
+)
 
 // part is what is kept of one app, or of all unknown ones. Guarded by Store.mu, as its segments.
 type part struct {

@@ -24,6 +24,8 @@ const (
 	partShare      = 16       // a part takes at most this part of MaxBytes
 	maxPending     = 16 << 20 // bytes that wait in memory
 	maxPartPending = 2 << 20  // bytes of one part that wait
+	sparePending   = 8 << 20  // bytes beyond maxPending, for parts of which little waits
+	littlePending  = 8 << 10  // bytes of one part that are little
 	bytesPerEvery  = 4 << 20  // written in the long run, in each Every
 	passesPerSync  = 4        // what waits is written so much more often
 	keepFree       = 64 << 20 // nothing is written while the device has less than this

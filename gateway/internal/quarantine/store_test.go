@@ -125,6 +125,14 @@ func TestManyLargeParts(t *testing.T) {
 	}
 }
 
+// TestSegmentsAreBounded: they are read whole, however large a part may be.
+func TestSegmentsAreBounded(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), 1<<40)
+	if n := s.segmentBytes(&part{bytes: 10 << 30}); n > 8<<20 {
+		t.Errorf("a segment of %d bytes", n)
+	}
+}
+
 // TestFloodInMemory: while no pass comes, a part has its share and no more, and others theirs (Q1).
 func TestFloodInMemory(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), 256<<20)
@@ -140,7 +148,7 @@ func TestFloodInMemory(t *testing.T) {
 		for s.Offer(refused(int64(lantern+app), SignWrong, 0, body)) {
 		}
 	}
-	if n := len(s.waiting.buf); n > maxPending {
+	if n := len(s.waiting.buf); n > maxPending+sparePending {
 		t.Errorf("%d bytes wait", n)
 	}
 	if s.Offer(refused(harbor, SignWrong, 1, strings.Repeat("x", 3<<20))) {
@@ -161,6 +169,29 @@ func TestFloodInMemory(t *testing.T) {
 	}
 	if n := cap(s.waiting.buf) + cap(s.waiting.spare); n > maxIdleBuffer {
 		t.Errorf("after the flood %d bytes of memory are left", n)
+	}
+}
+
+// TestManyFloodsInMemory: however many parts are flooded, one that has little waiting has room (Q1).
+func TestManyFloodsInMemory(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), 256<<20)
+	for _, size := range []int{250_000, 10_000, 100} {
+		for app := range 100 {
+			for s.Offer(refused(int64(lantern+app), SignWrong, 0, strings.Repeat("x", size))) {
+			}
+		}
+	}
+	for n := range 7 {
+		if !s.Offer(refused(harbor, SignWrong, n, strings.Repeat("h", 1000))) {
+			t.Fatalf("of the honest app %d are kept", n)
+		}
+	}
+	for app := range 5000 {
+		for s.Offer(refused(int64(lantern+app), SignWrong, 0, "x")) {
+		}
+	}
+	if n := len(s.waiting.buf); n > maxPending+sparePending {
+		t.Errorf("%d bytes wait", n)
 	}
 }
 

@@ -97,7 +97,7 @@ func (s *Store) writePart(p *part, items [][]byte) (written int64) {
 // segmentBytes is where a segment of p ends: small parts have small segments, as they go by whole
 // ones.
 func (s *Store) segmentBytes(p *part) int64 {
-	return min(max(minSegmentBytes, p.bytes/4), s.partBytes()/8)
+	return min(max(minSegmentBytes, p.bytes/4), s.partBytes()/8, maxSegmentBytes)
 }
 
 // open returns the segment to which items of p go, nil: a new one.

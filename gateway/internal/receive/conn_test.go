@@ -139,3 +139,16 @@ func untilLast(conn net.Conn, begun chan<- struct{}) error {
 		}
 	}
 }
+
+// TestLastWordIsLong: who has to earn his rest has as long for his last word as others.
+func TestLastWordIsLong(t *testing.T) {
+	g := newGate(t, nil)
+	all := newConnections(g.timeouts)
+	c := all.add(&memoryConn{}, g.Receiver)
+	c.line.used = 1 // a request was refused
+	all.leave(lastWord)
+	c.rests()
+	if at, until := c.read.at.Load(), all.in(lastWord); at != until {
+		t.Errorf("the connection has to bring its last request by %v, want %v", time.Duration(at), time.Duration(until))
+	}
+}

@@ -48,6 +48,7 @@
 //
 //	MaxConnections x 40 KiB + 2 x MaxWaitingBytes
 //
+// (under TLS 64 KiB, of which a handshake that does not end has most, see package edge)
 // and what the garbage collector has not freed yet, as fasthttp rounds a buffer up to a power of
 // two. Who is refused is refused before the body is read where the header tells enough (early.go).
 //

@@ -40,35 +40,38 @@ func (r *Receiver) headerReceived(h *fasthttp.RequestHeader) (config fasthttp.Re
 	if size <= earlyBytes && size != chunkedLength && len(h.Peek(fasthttp.HeaderExpect)) == 0 {
 		return config
 	}
-	if f := r.foresee(h, size); f != notRefused {
+	f, most := r.foresee(h, size)
+	if f != notRefused {
 		h.Del(fasthttp.HeaderExpect)
 		h.SetContentLength(marked + int(f))
-		config.MaxRequestBodySize = 1
+		most = 1
 	}
+	config.MaxRequestBodySize = most
 	return config
 }
 
 // chunkedLength is the Content-Length that fasthttp gives to a chunked body.
 const chunkedLength = -1
 
-// foresee returns the refusal that is sure, or notRefused. It takes no token and counts nothing.
-func (r *Receiver) foresee(h *fasthttp.RequestHeader, size int) refusal {
+// foresee returns the refusal that is sure, or notRefused and the largest body that is read; 0: as of any.
+// It takes no token and counts nothing.
+func (r *Receiver) foresee(h *fasthttp.RequestHeader, size int) (f refusal, most int) {
 	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
 	defer r.release(q)
 	q.now = r.clockTime()
 	if r.draining.Load() {
-		return refusedDraining
+		return refusedDraining, 0
 	}
 	if f := r.parseHeader(h, q); f != notRefused {
-		return f
+		return f, 0
 	}
 	if size > r.server.MaxRequestBodySize {
-		return refusedBodySize
+		return refusedBodySize, 0
 	}
 	if f := r.identify(q); f != notRefused {
-		return r.unlessWanted(f, size)
+		return r.unlessWanted(f, size), r.mostUnproven(size)
 	}
-	return r.foreseeKeep(q, size)
+	return r.foreseeKeep(q, size), 0
 }
 
 // foreseeKeep is for a callback that comes from whom it says.
@@ -101,6 +104,16 @@ func (r *Receiver) unlessWanted(f refusal, size int) refusal {
 		return notRefused
 	}
 	return f
+}
+
+// mostUnproven is the largest body that is read of those who did not prove who they are; 0: as of any.
+// A chunked one takes its share as it comes, when it is too late to look what is left for others: it
+// may be as long as what takes none.
+func (r *Receiver) mostUnproven(size int) int {
+	if size != chunkedLength {
+		return 0
+	}
+	return min(r.server.ReadBufferSize, r.server.MaxRequestBodySize)
 }
 
 // atMost is how many bytes a body of that Content-Length can have.

@@ -2,6 +2,7 @@ package receive
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,22 @@ func TestBodyOfTheUnprovenIsRead(t *testing.T) {
 		}
 		c.send(post(target, "{}"))
 		c.read("POST").wantRefusal(t, want)
+	}
+}
+
+// TestNobodyMarksHimself: a Content-Length that would be a refusal of ours is none where the header was
+// not whole, so that headerReceived has not seen it.
+func TestNobodyMarksHimself(t *testing.T) {
+	g := newServing(t, nil)
+	for size := math.MaxInt - int(numRefusals) - 1; size > 0; size++ { // until it is more than an int
+		for _, broken := range []string{"Host: a\r\nHost: b\r\n", "Host: a\r\nX Y: z\r\n", "Host: a\r\nTransfer-Encoding: gzip\r\n"} {
+			raw := fmt.Sprintf("POST %s HTTP/1.1\r\nContent-Length: %d\r\n%s\r\n", signed(alarm), size, broken)
+			g.exchange(t, raw).wantRefusal(t, refusedHTTP)
+		}
+		g.exchange(t, head(signed(alarm), size, "")).wantRefusal(t, refusedBodySize)
+	}
+	if acc, _ := g.accounts.find(signedApp); acc.ledger.sent() != 0 {
+		t.Error("a refusal that the client chose counts as a callback of the app")
 	}
 }
 

@@ -41,9 +41,19 @@ func (s *sampler) check(log *zap.Logger, now time.Time, level zapcore.Level, mes
 		if line := log.Check(level, message); line != nil {
 			return line, s.leftOut.Swap(0)
 		}
+		s.retry(log, level)
 	}
 	s.leftOut.Add(1)
 	return nil, 0
+}
+
+// retry is called where log did not take a line. A log that is sampled itself drops equal messages
+// when there are many at once: who brings them about, in the names of many apps, must not silence one
+// of them for lineEvery.
+func (s *sampler) retry(log *zap.Logger, level zapcore.Level) {
+	if log.Core().Enabled(level) {
+		s.due.Store(0)
+	}
 }
 
 // pass says whether a line may be written now, once in lineEvery. A clock that was set back does
@@ -145,6 +155,7 @@ func (r *Receiver) logLeftOutOf(l *ledger, now time.Time, last bool, app zap.Fie
 			line.Write(zap.String("reason", row.reason), zap.Int("status", row.status), zap.String("result", string(row.result)), zap.Uint64("left_out", n), app)
 		} else {
 			ring.lines[f].leftOut.Add(n)
+			ring.lines[f].retry(r.log, levelOf(refusal(f)))
 		}
 	}
 }

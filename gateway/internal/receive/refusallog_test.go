@@ -263,3 +263,49 @@ func TestNoAllocationForWhatIsLeftOut(t *testing.T) {
 		t.Errorf("%d lines, want 3", n)
 	}
 }
+
+// fileless is a listener for which there is no file before each connection.
+type fileless struct {
+	net.Listener
+	failed bool
+}
+
+func (l *fileless) Accept() (net.Conn, error) {
+	if l.failed = !l.failed; l.failed {
+		return nil, syscall.EMFILE
+	}
+	return l.Listener.Accept()
+}
+
+// TestFloodWithoutFilesIsOneLine: that no file is left is said once, not for each connection.
+func TestFloodWithoutFilesIsOneLine(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	g := newGate(t, func(o *Options) { o.Log = zap.New(core) })
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.serveOn(t, &fileless{Listener: ln})
+	for range 5 {
+		g.exchange(t, post(target(unsignedApp, "Drop.X"), "{}")).wantOK(t)
+	}
+	if n := logs.FilterMessage("no file is left, connections are refused").Len(); n != 1 {
+		t.Errorf("%d lines", n)
+	}
+}
+
+// TestSampledLogHidesNoApp: a log that drops equal messages, as the gateway's does, and a flood in other
+// names do not keep another's refusals out of it.
+func TestSampledLogHidesNoApp(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	g := newGate(t, func(o *Options) { o.Log = zap.New(zapcore.NewSamplerWithOptions(core, time.Hour, 1, 5)) })
+	logs.TakeAll()
+	g.Handler(newContext(post(target(unknownApp, alarm), "{}"))) // the one line that is let pass
+	for range 10 {
+		g.Handler(newContext(post(target(signedApp, alarm), "{}")))
+	}
+	lines := logs.FilterMessage("callback refused").FilterField(zap.Int64("sdk_app_id", signedApp)).All()
+	if len(lines) != 1 || lines[0].ContextMap()["left_out"] == uint64(0) {
+		t.Errorf("%v", lines)
+	}
+}

@@ -15,10 +15,14 @@ import (
 )
 
 const (
+	// SpareConnections is how many there may be beside MaxConnections: that are being closed,
+	// which takes as long as lingerTime, or until a client under TLS has taken the end. Each has a
+	// file.
+	SpareConnections = 512
+
 	// spareWorkers is by how much fasthttp's own limit of connections is above ours. It
-	// refuses with plain text, so ours has to be reached first; connections that are
-	// being closed still count there.
-	spareWorkers = 1024
+	// refuses with plain text, so ours has to be reached first.
+	spareWorkers = 2 * SpareConnections
 
 	// lingerTime and lingerBytes bound what is read of a request that was refused before
 	// it was read, so that the answer arrives: a close with unread bytes resets the
@@ -71,7 +75,9 @@ func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 		defer c.giveBack()
 	}
 	defer ctx.Request.ReleaseBody(keptBytes)
-	if r.refuseEarly(ctx) {
+	// Only what headerReceived has seen can be marked by it: in a header that is none, the client's
+	// own Content-Length stands.
+	if errors.Is(err, fasthttp.ErrBodyTooLarge) && r.refuseEarly(ctx) {
 		return
 	}
 	if f == refusedTimeout && r.draining.Load() {
@@ -116,7 +122,7 @@ type listener struct {
 	spare    spare  // see files.go; used by Accept only
 	conns    *connections
 
-	acceptLine sampler // of the log
+	acceptLine, filesLine sampler // of the log
 
 	closeOnce sync.Once
 	closed    chan struct{}
@@ -135,13 +141,13 @@ func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		switch {
-		case err == nil && l.spare.open() && int(l.receiver.server.GetOpenConnectionsCount()) < l.receiver.maxConnections:
+		case err == nil && l.spare.open() && l.room():
 			return l.conns.add(c, l.receiver), nil
 		case err == nil:
 			l.refuse(c)
 			l.spare.open()
 		case outOfFiles(err) && l.spare.release():
-			l.receiver.log.Warn("no file is left, connections are refused", zap.Error(err))
+			l.warnOfFiles(err)
 		case !passing(err):
 			return nil, err
 		default:
@@ -152,6 +158,19 @@ func (l *listener) Accept() (net.Conn, error) {
 			pause = min(2*pause, maxAcceptPause)
 		}
 	}
+}
+
+// room says whether one more connection may be served.
+func (l *listener) room() bool {
+	most := l.receiver.maxConnections
+	return int(l.receiver.server.GetOpenConnectionsCount()) < most && l.conns.count() < most+SpareConnections
+}
+
+// count is how many connections there are, those that are being closed too.
+func (s *connections) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
 }
 
 // refuse tells a connection that it is one too many. It does not wait: the answer fits
@@ -174,6 +193,15 @@ func (l *listener) warn(err error, pause time.Duration) {
 	line, leftOut := l.acceptLine.check(r.log, r.clockTime(), zap.WarnLevel, "connection cannot be accepted, trying again")
 	if line != nil {
 		line.Write(zap.Error(err), zap.Duration("pause", pause), zap.Uint64("left_out", leftOut))
+	}
+}
+
+// warnOfFiles says that the process has no file left, which is so for each connection that comes then.
+func (l *listener) warnOfFiles(err error) {
+	r := l.receiver
+	line, leftOut := l.filesLine.check(r.log, r.clockTime(), zap.WarnLevel, "no file is left, connections are refused")
+	if line != nil {
+		line.Write(zap.Error(err), zap.Uint64("left_out", leftOut))
 	}
 }
 

@@ -104,6 +104,30 @@ func TestSilentConnections(t *testing.T) {
 	g.openIs(t, 1) // the listener
 }
 
+// TestClosingConnectionsAreBounded: a connection that lingers is open no more for fasthttp, and still has
+// its file and its goroutine. With more of them than there are workers fasthttp would answer, in words of
+// its own.
+func TestClosingConnectionsAreBounded(t *testing.T) {
+	g := newServing(t, func(o *Options) { o.MaxConnections = 4 })
+	raw := post(signed(alarm), alarmBody)
+	g.exchange(t, raw).wantOK(t)
+	g.mu.Lock()
+	all := g.listener.conns
+	g.mu.Unlock()
+	var closing []*conn
+	for range g.maxConnections + SpareConnections {
+		closing = append(closing, all.add(&memoryConn{}, nil))
+	}
+	got := g.exchange(t, raw)
+	if got.body != string(refusals[refusedConnections].envelope) {
+		t.Errorf("status %d, %s", got.status, got.body)
+	}
+	for _, c := range closing {
+		all.remove(c)
+	}
+	g.exchange(t, raw).wantOK(t)
+}
+
 // openIs waits until so many connections are open.
 func (g *gate) openIs(t testing.TB, n int) {
 	t.Helper()

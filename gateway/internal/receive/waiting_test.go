@@ -86,6 +86,38 @@ func TestChunksThatGrow(t *testing.T) {
 	c.read("POST").wantRefusal(t, refusedBusy)
 }
 
+// TestUnprovenChunksLeaveTheOtherHalf: a chunked body takes its share as it comes, so that many which
+// began while there was room could fill more than the half that is for those without a proof.
+func TestUnprovenChunksLeaveTheOtherHalf(t *testing.T) {
+	const size, many = 60_000, 16
+	g := newServing(t, func(o *Options) {
+		o.MaxWaitingBytes, o.MaxBodyBytes, o.AuthFailuresPerSecond = many*size, 2*size, -1
+	})
+	forged := "POST " + target(signedApp, alarm) + " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+	var open []*client
+	for range many + 2 {
+		c := g.dial(t)
+		c.send(forged + "1\r\nx\r\n")
+		open = append(open, c)
+	}
+	for _, c := range open {
+		c.silent() // its header was read, and there was room
+		c.send(fmt.Sprintf("%x\r\n", size) + strings.Repeat("x", size-1))
+	}
+	for _, c := range open { // each is refused, or waits for its last byte
+		if err := c.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.r.Peek(1)
+	}
+	if now := g.waiting.now.Load(); now > g.waiting.limit/2 {
+		t.Errorf("%d bytes of those without a proof are waiting, of %d", now, g.waiting.limit)
+	}
+	g.exchange(t, post(signed(alarm), strings.Repeat("x", size))).wantOK(t)
+	// A small one is read, as it may be honest.
+	g.exchange(t, forged+"2\r\n{}\r\n0\r\n\r\n").wantRefusal(t, refusedSignMissing)
+}
+
 // TestPaddedChunksEnd: a bounded body cannot be sent in any number of bytes.
 func TestPaddedChunksEnd(t *testing.T) {
 	g := newServing(t, func(o *Options) { o.MaxBodyBytes = 20_000 })
