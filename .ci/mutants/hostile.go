@@ -6,7 +6,7 @@ var hostileMutants = []mutant{
 		name: "length-and-chunked-is-taken", promise: "receive", pkg: receivePkg, test: "TestCorpus",
 		edits: []edit{{
 			"gateway/internal/receive/framing.go",
-			`len(raw) == 0 && (!sized || !chunked)`,
+			`len(raw) == 0 && (!sized || !b.chunked)`,
 			`len(raw) == 0 && (!sized || true)`,
 		}},
 	},
@@ -14,16 +14,32 @@ var hostileMutants = []mutant{
 		name: "another-coding-is-no-coding", promise: "receive", pkg: receivePkg, test: "TestDifferences",
 		edits: []edit{{
 			"gateway/internal/receive/framing.go",
-			"			if !equalFold(trimBlanks(value), \"chunked\") {\n				return false, false\n			}\n			chunked = true\n",
-			"			chunked = equalFold(trimBlanks(value), \"chunked\")\n",
+			"			if !equalFold(trimBlanks(value), \"chunked\") {\n				return b, false\n			}\n			b.chunked = true\n",
+			"			b.chunked = equalFold(trimBlanks(value), \"chunked\")\n",
 		}},
 	},
 	{
 		name: "a-chunked-request-is-not-the-last", promise: "receive", pkg: receivePkg, test: "TestCorpus",
 		edits: []edit{{
 			"gateway/internal/receive/handler.go",
-			`if q.chunked || r.leaving.Load() {`,
+			`if q.header.chunked || r.leaving.Load() {`,
 			`if r.leaving.Load() {`,
+		}},
+	},
+	{
+		name: "any-sign-of-a-remembered-time-is-right", promise: "receive", pkg: receivePkg, test: "TestAuthenticate",
+		edits: []edit{{
+			"gateway/internal/receive/remembered.go",
+			`return subtle.ConstantTimeCompare(sum[:], sign[:]) == 1, true`,
+			`return true, true`,
+		}},
+	},
+	{
+		name: "a-remembered-sum-is-of-any-time", promise: "receive", pkg: receivePkg, test: "TestRemembered",
+		edits: []edit{{
+			"gateway/internal/receive/remembered.go",
+			`if before == 0 || m.time[0].Load() != words[0] || m.time[1].Load() != words[1] {`,
+			`if before == 0 || m.time[0].Load() != words[0] {`,
 		}},
 	},
 	{
