@@ -31,7 +31,7 @@ var hostileMutants = []mutant{
 		edits: []edit{{
 			"gateway/internal/receive/remembered.go",
 			`return subtle.ConstantTimeCompare(sum[:], sign[:]) == 1, true`,
-			`return true, true`,
+			`return subtle.ConstantTimeCompare(sum[:], sum[:]) == 1, true`,
 		}},
 	},
 	{
