@@ -52,4 +52,12 @@ var secretMutants = []mutant{
 			"refuseSecrets(parser, nil); err != nil {",
 		}},
 	},
+	{
+		name: "the-yaml-parser-quotes-the-file", promise: "reload", pkg: reloadPkg, test: "TestDecodeProblems",
+		edits: []edit{{
+			"internal/reload/document.go",
+			`"not YAML: " + what`,
+			`"not YAML: " + e.GetMessage()`,
+		}},
+	},
 }
