@@ -74,4 +74,20 @@ var hostileMutants = []mutant{
 			`if wanted && size == 0 && r.waiting`,
 		}},
 	},
+	{
+		name: "unproven-chunks-of-any-length", promise: "receive", pkg: receivePkg, test: "TestUnprovenChunksLeaveTheOtherHalf",
+		edits: []edit{{
+			"gateway/internal/receive/early.go",
+			`if size != chunkedLength {`,
+			`if size < 0 || size > 0 {`,
+		}},
+	},
+	{
+		name: "a-handshake-of-any-length", promise: "edge", pkg: edgePkg, test: "TestLongHandshake",
+		edits: []edit{{
+			"gateway/internal/edge/conn.go",
+			`if e.left -= n; e.left < 0 {`,
+			`if e.left -= n; e.left < -1<<20 {`,
+		}},
+	},
 }

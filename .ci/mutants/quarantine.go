@@ -69,4 +69,20 @@ var quarantineMutants = []mutant{
 			`return name == ""`,
 		}},
 	},
+	{
+		name: "many-floods-leave-nothing", promise: "quarantine", pkg: quarantinePkg, test: "TestManyFloodsInMemory",
+		edits: []edit{{
+			"gateway/internal/quarantine/offer.go",
+			`(share+size > littlePending || `,
+			`(share+size > 0 || `,
+		}},
+	},
+	{
+		name: "an-admit-holds-the-store", promise: "quarantine", pkg: quarantinePkg, test: "TestAdmitHoldsNobodyUp",
+		edits: []edit{{
+			"gateway/internal/quarantine/admit.go",
+			"	a.s.mu.Unlock()\n	defer a.s.mu.Lock()\n",
+			"",
+		}},
+	},
 }

@@ -52,4 +52,16 @@ var secretMutants = []mutant{
 			"refuseSecrets(parser, nil); err != nil {",
 		}},
 	},
+	{
+		name: "the-yaml-parser-quotes-the-file", promise: "reload", pkg: reloadPkg, test: "TestDecodeProblems",
+		edits: []edit{{
+			"internal/reload/syntax.go",
+			`if strings.HasPrefix(why, unknownAnchor) {`,
+			`if why == "" {`,
+		}, {
+			"internal/reload/syntax.go",
+			`if i%2 == 1 && len(part) > 1 ||`,
+			`if i%2 == 1 && len(part) > 1000 ||`,
+		}},
+	},
 }

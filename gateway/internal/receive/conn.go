@@ -43,7 +43,7 @@ type conn struct {
 
 // take reads, where there is room for what is read.
 func (c *conn) take(p []byte) (int, error) {
-	if c.receiver != nil && !c.share.reserve(&c.receiver.waiting, c.receiver.freeBytes, int64(len(p))) {
+	if c.receiver != nil && !c.share.reserve(c, int64(len(p))) {
 		return 0, errNoRoom
 	}
 	if c.receiver != nil && c.share.read > c.receiver.mostBytes {

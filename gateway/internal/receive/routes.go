@@ -210,8 +210,17 @@ func (r *Routes) Warnings() []string {
 		if from.answer == nil && blocking(from.command) {
 			warnings = append(warnings, from.command+": blocking callbacks are answered OK, which allows what they ask about; give the route an answer if it shall not")
 		}
-		if from.topic == "" && from.command == schema.CommandQuotaAlarm {
+	}
+	for i := range r.list {
+		from := &r.list[i]
+		if ok, _ := path.Match(from.command, schema.CommandQuotaAlarm); !ok {
+			continue
+		}
+		if from.topic == "" {
 			warnings = append(warnings, from.command+": the quota alarm is dropped")
+		}
+		if from.apps == nil {
+			break // nothing behind it is for the alarm
 		}
 	}
 	return warnings

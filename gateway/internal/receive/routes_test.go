@@ -267,8 +267,24 @@ routes:
   - {command: Group.CallbackPrevX, drop: true, answer: {ErrorCode: 1}}
 `)
 	got := routes.Warnings()
-	if len(got) != 2 || !strings.Contains(got[0], "alarm is dropped") || !strings.Contains(got[1], "allows") {
+	if len(got) != 2 || !strings.Contains(got[0], "allows") || !strings.Contains(got[1], "alarm is dropped") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestAlarmIsDroppedByAnyRoute: a route that is meant for others may be for the alarm too.
+func TestAlarmIsDroppedByAnyRoute(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{command: "Group.*", drop: true}`:      true,
+		`{command: "*", apps: [1], drop: true}`: true,
+		`{command: "C2C.*", drop: true}`:        false,
+		`{command: Group.CallbackOnDailyGroupQuotaAlarm, topic: im.alarms.raw}, {command: "Group.*", drop: true}`: false,
+		`{command: "*", apps: [1], topic: im.callbacks.raw}, {command: "*", drop: true}`:                          true,
+	} {
+		got := strings.Join(parseRoutes(t, "routes: ["+text+"]").Warnings(), "\n")
+		if strings.Contains(got, "alarm is dropped") != want {
+			t.Errorf("%s: %q", text, got)
+		}
 	}
 }
 

@@ -69,7 +69,10 @@ func (r *Receiver) handleError(ctx *fasthttp.RequestCtx, err error) {
 	c, _ := ctx.Conn().(*conn)
 	if c != nil {
 		c.linger.Store(f != refusedTimeout)
-		if c.share.none {
+		switch {
+		case c.share.alien:
+			f = refusedSource
+		case c.share.none:
 			f = refusedBusy
 		}
 		defer c.giveBack()

@@ -2,6 +2,7 @@ package receive
 
 import (
 	"bytes"
+	"net"
 	"net/netip"
 	"unsafe"
 
@@ -85,6 +86,15 @@ func parseHop(text []byte) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return addr.Unmap(), true
+}
+
+// refuses says whether nothing that comes over a connection may be sent, whatever its header says.
+func (s *sources) refuses(peer net.Addr) bool {
+	if s.allowed == nil {
+		return false
+	}
+	addr := edge.Peer(peer)
+	return !s.trusted.Contains(addr) && !s.allowed.Get().Contains(addr)
 }
 
 // checkSource refuses a request of a source that may not send any. A source that is not known is

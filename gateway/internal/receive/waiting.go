@@ -50,15 +50,17 @@ type share struct {
 	read  int64 // of this request so far
 	taken int64 // from waiting
 	none  bool  // there was no room
+	alien bool  // there is none for who may not send at all
 }
 
-// reserve makes sure of room for reading n more bytes; free is what a request may have without.
-func (s *share) reserve(w *waiting, free, n int64) bool {
-	need := s.read + n
-	if need <= max(free, s.taken) {
+// reserve makes sure of room for c's reading n more bytes. For what a request may have without it costs
+// nothing.
+func (s *share) reserve(c *conn, n int64) bool {
+	need, r := s.read+n, c.receiver
+	if need <= max(r.freeBytes, s.taken) {
 		return true
 	}
-	if !w.take(need - s.taken) {
+	if s.alien = r.sources.refuses(c.RemoteAddr()); s.alien || !r.waiting.take(need-s.taken) {
 		s.none = true
 		return false
 	}

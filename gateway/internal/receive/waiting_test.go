@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tidegate/tidegate/internal/reload"
 )
 
 // waitingIs waits until so many bytes of bodies are waiting.
@@ -116,6 +118,25 @@ func TestUnprovenChunksLeaveTheOtherHalf(t *testing.T) {
 	g.exchange(t, post(signed(alarm), strings.Repeat("x", size))).wantOK(t)
 	// A small one is read, as it may be honest.
 	g.exchange(t, forged+"2\r\n{}\r\n0\r\n\r\n").wantRefusal(t, refusedSignMissing)
+}
+
+// TestAliensTakeNoRoom: the body of who may not send at all is not waited for where it would take room.
+func TestAliensTakeNoRoom(t *testing.T) {
+	for network, want := range map[string]refusal{"192.0.2.0/24": refusedSource, "127.0.0.0/8": notRefused} {
+		g := newServing(t, func(o *Options) { o.AllowedSources = reload.Fixed("sources", networks(t, network)) })
+		c := g.dial(t)
+		c.send(head(target(unsignedApp, alarm), 100_000, "") + strings.Repeat("x", 50_000))
+		if want == notRefused {
+			c.silent()
+			c.send(strings.Repeat("x", 50_000))
+			c.read("POST").wantOK(t)
+			continue
+		}
+		c.read("POST").wantRefusal(t, want)
+		if now := g.waiting.now.Load(); now != 0 {
+			t.Errorf("%d bytes are waiting", now)
+		}
+	}
 }
 
 // TestPaddedChunksEnd: a bounded body cannot be sent in any number of bytes.
