@@ -18,6 +18,11 @@ func strict(h *fasthttp.RequestHeader) (b headerBlock, ok bool) {
 	if !h.IsHTTP11() && string(h.Protocol()) != "HTTP/1.0" {
 		return b, false
 	}
+	if h.IsConnect() {
+		// What comes behind it is for the other end of a tunnel, which there is none of, and fasthttp
+		// takes other targets for it than it may have.
+		return b, false
+	}
 	b, ok = scanHeaders(h.RawHeaders())
 	return b, ok && len(h.PeekTrailerKeys()) == 0
 }
