@@ -53,7 +53,11 @@ func (b *bench) reload(ctx context.Context) (err error) {
 			}
 			var tasks []beside
 			if variant == variantReloading {
-				tasks = append(tasks, func(ctx context.Context, counted drive.Span) error { return rewrite(ctx, counted, g, &version) })
+				files, err := versions(g, &version, int((b.Warmup+b.Turn)/reloadInterval)+1)
+				if err != nil {
+					return err
+				}
+				tasks = append(tasks, func(ctx context.Context, counted drive.Span) error { return rewrite(ctx, counted, g, files) })
 			}
 			f := flow{server: g.listen, source: honestSource, requests: honest(reloadConns, time.Now()), conns: reloadConns, rate: reloadRate}
 			if err := b.turn(ctx, g, sample{Part: partReload, Variant: variant, Round: round}, f, b.Turn, fill, tasks...); err != nil {
@@ -76,19 +80,32 @@ func reloads(ctx context.Context, g *gateway) (map[string]float64, error) {
 	return counted, err
 }
 
-// rewrite replaces the file with another version of itself every second, until the span is over,
+// versions writes further versions of the apps file beside it, before the turn that takes
+// them: who writes such a file does not use the processors that are measured.
+func versions(g *gateway, version *int, count int) (files []string, err error) {
+	for range count {
+		*version++
+		next := fmt.Sprintf("%s.%d", g.apps, *version)
+		if err := os.WriteFile(next, appsFile(reloadApps, *version), 0o600); err != nil {
+			return nil, fmt.Errorf("reload: %w", err)
+		}
+		files = append(files, next)
+	}
+	return files, nil
+}
+
+// rewrite replaces the apps file with the next of files every second, until the span is over,
 // and tells the gateway by SIGHUP: by itself it takes a file that two looks, a second apart,
 // have found alike, which one that changes every second never is.
-func rewrite(ctx context.Context, s drive.Span, g *gateway, version *int) error {
-	for at := time.Now(); at.Before(s.To); at = at.Add(reloadInterval) {
+func rewrite(ctx context.Context, s drive.Span, g *gateway, files []string) error {
+	for at := time.Now(); at.Before(s.To) && len(files) > 0; at = at.Add(reloadInterval) {
 		if err := wait(ctx, at); err != nil {
 			return err
 		}
-		*version++
-		next := g.apps + ".next"
-		if err := errors.Join(os.WriteFile(next, appsFile(reloadApps, *version), 0o600), os.Rename(next, g.apps), unix.Kill(g.child.PID(), unix.SIGHUP)); err != nil {
+		if err := errors.Join(os.Rename(files[0], g.apps), unix.Kill(g.child.PID(), unix.SIGHUP)); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
+		files = files[1:]
 	}
 	return nil
 }
