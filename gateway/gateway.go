@@ -113,6 +113,7 @@ func (g *gateway) openFiles() (err error) {
 	if g.routes, err = reload.Open("routes", g.set.Routes, receive.ParseRoutes(g.set.routeOptions()), o); err != nil {
 		return err
 	}
+	g.routes.SetGuard(receive.GuardRoutes)
 	g.p.Go("routes file", g.routes.Run)
 	g.p.OnHangup(func() { _, _ = g.routes.Reload() })
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,6 +97,23 @@ func TestAppThatSentIsNotRemoved(t *testing.T) {
 	r.mustPost(t, 2_000_000_007, schema.CommandQuotaAlarm, alarm(2))
 	r.rewrite(t, list(8), true) // it sent nothing, and is not more than a tenth
 	r.rewrite(t, list(7)+"removed: [2000000007]\n", true)
+}
+
+// TestEmptiedRoutesFile: a reload that takes every route out changes nothing.
+func TestEmptiedRoutesFile(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, dir, "--brokers="+nowhere, "--drain-timeout=0s", "--routes="+write(t, dir, "routes.yaml", "routes: [{command: \"State.*\", topic: im.callbacks.raw}]\n"))
+	write(t, dir, "routes.yaml", "routes: []\n")
+	if _, err := r.routes.Reload(); err == nil {
+		t.Error("taken")
+	}
+	if got := r.routes.Get().Topics(); !slices.Contains(got, "im.callbacks.raw") {
+		t.Errorf("topics %q", got)
+	}
+	write(t, dir, "routes.yaml", "routes: [{command: \"*\", drop: true}]\n")
+	if _, err := r.routes.Reload(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestFileInfo: of each file that is reloaded, the sum of the one in use.

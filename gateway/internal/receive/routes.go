@@ -68,6 +68,9 @@ type decision struct {
 // DefaultRoutes returns the routes of a gateway without a routes file.
 func DefaultRoutes(o RouteOptions) *Routes { return newRoutes(nil, o) }
 
+// defaultRoutes is how many routes newRoutes adds.
+const defaultRoutes = 2
+
 // newRoutes completes the routes of a file with the default ones.
 func newRoutes(list []route, o RouteOptions) *Routes {
 	list = append(slices.Clip(list),

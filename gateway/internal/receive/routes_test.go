@@ -111,6 +111,27 @@ func TestForgottenAlarm(t *testing.T) {
 	}
 }
 
+// TestGuardRoutes: what a reload must not do by a slip, and what it may.
+func TestGuardRoutes(t *testing.T) {
+	const none, some, drops = "routes: []", "routes: [{command: State.*, topic: t}]", `routes: [{command: "*", drop: true}]`
+	for _, row := range []struct {
+		prev, next string
+		refused    bool
+	}{
+		{some, none, true},
+		{drops, none, true},
+		{some, drops, false},
+		{some, "routes: [{command: C2C.*, topic: t}]", false},
+		{none, some, false},
+		{none, none, false},
+	} {
+		problems := GuardRoutes(parseRoutes(t, row.prev), parseRoutes(t, row.next))
+		if got := len(problems.Errors()) > 0; got != row.refused {
+			t.Errorf("%s after %s: refused %t, want %t (%v)", row.next, row.prev, got, row.refused, problems)
+		}
+	}
+}
+
 // TestRoutesMissing: a file that was cut to nothing (cp on a full disk, an editor that truncates
 // first) is refused, as an apps file is: taken, it would drop all that its routes kept.
 func TestRoutesMissing(t *testing.T) {

@@ -79,6 +79,16 @@ func ParseRoutes(o RouteOptions) reload.Parse[*Routes] {
 	}
 }
 
+// GuardRoutes holds a reload back that takes every route out of a file that had some: a template
+// that rendered `routes: []` must not drop all that they kept. To route nothing from now on, one
+// route says so: {command: "*", drop: true}.
+func GuardRoutes(prev, next *Routes) (problems reload.Problems) {
+	if had := len(prev.list) - defaultRoutes; had > 0 && len(next.list) == defaultRoutes {
+		problems.Add(reload.Pos{}, "all %d routes are gone; if that is meant, write routes: [{command: \"*\", drop: true}]", had)
+	}
+	return problems
+}
+
 // routeChecker checks what the values of one route mean.
 type routeChecker struct {
 	doc      *reload.Document
