@@ -96,10 +96,13 @@ const (
 
 	selectPostgresProgress = `SELECT "offset", log_end, newest FROM progress WHERE topic = $1 AND partition = $2`
 
-	// selectPostgresKnown names the days of the ids, so that only their partitions are
-	// looked at.
-	selectPostgresKnown = `SELECT alarm_id, raw_topic, raw_partition, raw_offset, event
-		FROM alarm WHERE event_day = ANY($1::date[]) AND alarm_id = ANY($2::text[])`
+	// selectPostgresKnown goes from the ids to the rows, each by the primary key (LIMIT keeps
+	// the planner from another way), and names their days, so that only those partitions
+	// are looked at.
+	selectPostgresKnown = `SELECT wanted.alarm_id, saved.*
+		FROM unnest($2::date[], $3::text[]) AS wanted (event_day, alarm_id)
+		CROSS JOIN LATERAL (SELECT raw_topic, raw_partition, raw_offset, event FROM alarm
+			WHERE event_day = ANY($1::date[]) AND event_day = wanted.event_day AND alarm_id = wanted.alarm_id LIMIT 1) AS saved`
 )
 
 // load begins, takes the locks and reads what Begin promises.
@@ -123,8 +126,8 @@ func (t *postgresTx) load(ctx context.Context, ids []string, apps []int64) error
 		return err
 	})
 	t.known = make(map[string]Saved)
-	if days, well := daysOf(ids); len(well) > 0 {
-		b.Queue(selectPostgresKnown, days, well).Query(t.readKnown)
+	if days, each, well := daysOf(ids); len(well) > 0 {
+		b.Queue(selectPostgresKnown, days, each, well).Query(t.readKnown)
 	}
 	return t.conn.SendBatch(ctx, &b).Close()
 }
@@ -169,20 +172,20 @@ func (t *postgresTx) readKnown(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-// daysOf returns the days of ids, each once, and the ids that have one: no row has an id of
-// another form.
-func daysOf(ids []string) (days []time.Time, well []string) {
+// daysOf returns the days of ids, each once, and the ids that have a day, each with its
+// own: no row has an id of another form.
+func daysOf(ids []string) (days, each []time.Time, well []string) {
 	for _, id := range ids {
 		day, err := eventDay(id)
 		if err != nil {
 			continue
 		}
-		well = append(well, id)
+		each, well = append(each, day), append(well, id)
 		if !slices.ContainsFunc(days, day.Equal) {
 			days = append(days, day)
 		}
 	}
-	return days, well
+	return days, each, well
 }
 
 // Known returns which of the ids exist; see Tx.

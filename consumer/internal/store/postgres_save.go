@@ -99,8 +99,8 @@ const (
 		ON CONFLICT (event_day, alarm_id) DO UPDATE SET deliveries = alarm.deliveries + excluded.deliveries`
 
 	updatePostgresDeliveries = `UPDATE alarm SET deliveries = alarm.deliveries + more.count
-		FROM unnest($2::text[], $3::integer[]) AS more (alarm_id, count)
-		WHERE alarm.event_day = ANY($1::date[]) AND alarm.alarm_id = ANY($2::text[]) AND alarm.alarm_id = more.alarm_id`
+		FROM unnest($2::date[], $3::text[], $4::integer[]) AS more (event_day, alarm_id, count)
+		WHERE alarm.event_day = ANY($1::date[]) AND alarm.event_day = more.event_day AND alarm.alarm_id = more.alarm_id`
 
 	upsertPostgresPeriods = `INSERT INTO period (app_id, key, last_at, state)
 		SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[])
@@ -200,12 +200,12 @@ func (t *postgresTx) deliveryArgs(c *Changes) ([]any, error) {
 	for _, d := range c.Deliveries {
 		counts[d.AlarmID] += int32(d.Count)
 	}
-	days, ids := daysOf(slices.Sorted(maps.Keys(counts)))
+	days, each, ids := daysOf(slices.Sorted(maps.Keys(counts)))
 	more := make([]int32, len(ids))
 	for i, id := range ids {
 		more[i] = counts[id]
 	}
-	return []any{days, ids, more}, nil
+	return []any{days, each, ids, more}, nil
 }
 
 func (t *postgresTx) periodArgs(c *Changes) ([]any, error) {

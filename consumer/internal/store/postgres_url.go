@@ -123,6 +123,11 @@ func setParameters(parameters map[string]string, readOnly bool) {
 	if readOnly {
 		defaults["statement_timeout"] = "0"
 		defaults["default_transaction_read_only"] = "on"
+	} else {
+		// Rows are looked for by their keys, also while a partition is so young that reading
+		// all of it seems cheaper; and what has no index is not worth compiling.
+		defaults["enable_seqscan"] = "off"
+		defaults["jit"] = "off"
 	}
 	for name, value := range defaults {
 		if _, given := parameters[name]; !given {
