@@ -62,7 +62,10 @@ func openPostgres(ctx context.Context, raw string, o Options) (_ Store, err erro
 		return nil, err
 	}
 	if o.ReadOnly {
-		return s, s.readable(ctx, migrations)
+		if err := s.readable(ctx, migrations); err != nil {
+			return nil, fmt.Errorf("%s answers: %w", s.server, err)
+		}
+		return s, nil
 	}
 	from, to, err := s.migrate(ctx, migrations)
 	if err != nil {
