@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidegate/tidegate/consumer/internal/store"
+	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/schema"
 )
@@ -229,6 +230,20 @@ var stores = []struct {
 		}
 		return func() (beginner, func()) {
 			s, err := store.Open(context.Background(), "sqlite:"+path, store.Options{Now: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s, func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}},
+	{"postgres", func(t testing.TB) func() (beginner, func()) {
+		url := storetest.Postgres(t)
+		return func() (beginner, func()) {
+			s, err := store.Open(context.Background(), url, store.Options{Now: now})
 			if err != nil {
 				t.Fatal(err)
 			}
