@@ -253,13 +253,16 @@ func (t *postgresTx) deadLetterArgs(c *Changes) ([]any, error) {
 	reasons, messages, groups, topics := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	recorded, failed := make([]time.Time, n), make([]time.Time, n)
 	keys, values, headers := make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	var room []byte // of all headers
 	for i := range c.DeadLetters {
 		d := &c.DeadLetters[i]
 		r := &d.Record
 		apps[i], _ = schema.ParseAppID(r.Key)
 		reasons[i], messages[i], groups[i] = string(d.Reason), postgresText(d.Message), postgresText(d.Group)
 		topics[i], partitions[i], offsets[i], recorded[i] = postgresText(r.Topic), r.Partition, r.Offset, wholeMillis(r.Time)
-		keys[i], values[i], headers[i] = r.Key, r.Value, appendHeaders(nil, r.Headers)
+		begun := len(room)
+		room = appendHeaders(room, r.Headers)
+		keys[i], values[i], headers[i] = r.Key, r.Value, room[begun:]
 		failed[i] = wholeMillis(d.FailedAt)
 		sizes[i] = int64(len(r.Key) + len(r.Value) + len(headers[i]) + len(d.Message))
 	}
