@@ -221,6 +221,33 @@ func TestLockTimeout(t *testing.T) {
 	}
 }
 
+// Workers of many partitions that all hear of the same apps for the first time.
+func TestNewAppsMakeNoDeadlock(t *testing.T) {
+	s := openPostgresAt(t, storetest.Postgres(t), atStart)
+	const workers, rounds, appCount = 6, 15, 20
+	for round := range int64(rounds) {
+		errs := make(chan error, workers)
+		for worker := range int32(workers) {
+			go func() {
+				var apps []int64
+				for _, n := range rand.Perm(appCount) {
+					apps = append(apps, round*appCount+int64(n))
+				}
+				tx, err := s.Begin(t.Context(), rawTopic, worker, nil, apps)
+				if err == nil {
+					tx.Rollback()
+				}
+				errs <- err
+			}()
+		}
+		for range workers {
+			if err := <-errs; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // Workers of many partitions, over apps that are in several of them, known and new, with
 // dead letters, evictions and retention: nobody waits crosswise, which the server would end
 // with an error, and no update is lost.

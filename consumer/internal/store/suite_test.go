@@ -53,6 +53,7 @@ func testStore(t *testing.T, fresh func(t *testing.T) database) {
 		{"the end of the context rolls back and lets the next one in", testCancelled},
 		{"a context that ended before begins nothing", testCancelledBefore},
 		{"transactions of two workers come one after the other", testSerial},
+		{"a partition is held, also without apps and before anything was saved of it", testPartitionIsHeld},
 		{"an app of which nothing was heard yet is held, too", testNewAppIsHeld},
 		{"who waits for another gives up with his context", testCancelledWaiting},
 		{"an owner that wakes up late moves nothing back", testStaleOwner},

@@ -272,6 +272,35 @@ func testSerial(t *testing.T, d database) {
 	}
 }
 
+func testPartitionIsHeld(t *testing.T, d database) {
+	s := d.open(t, Options{})
+	const workers, rounds = 4, 10
+	done := make(chan error, workers)
+	for range workers {
+		go func() {
+			for range rounds {
+				tx, err := s.Begin(t.Context(), rawTopic, 3, nil, nil)
+				if err != nil {
+					done <- err
+					return
+				}
+				p, _ := tx.Progress()
+				if err := tx.Save(t.Context(), Changes{Progress: progressAt(p.Offset + 1)}); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range workers {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, "progress", read(t, s).Progress, progressAt(workers*rounds))
+}
+
 // testNewAppIsHeld begins twice over an app that has no row to lock, of two partitions as
 // when partitions were added: the second one sees what the first one saved.
 func testNewAppIsHeld(t *testing.T, d database) {
