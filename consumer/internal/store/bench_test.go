@@ -58,7 +58,7 @@ func benchStore(b *testing.B) *sqliteStore {
 }
 
 // saveBatch saves the nth batch.
-func saveBatch(b *testing.B, s Store, c Changes, ids []string, apps []int64) {
+func saveBatch(b *testing.B, s *sqliteStore, c Changes, ids []string, apps []int64) {
 	tx, err := s.Begin(b.Context(), rawTopic, 3, ids, apps)
 	if err != nil {
 		b.Fatal(err)
