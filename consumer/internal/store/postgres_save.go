@@ -93,9 +93,9 @@ func (t *postgresTx) send(ctx context.Context, b *pgx.Batch, names []string) err
 const (
 	insertPostgresAlarms = `INSERT INTO alarm (event_day, alarm_id, app_id, owner, severity, quota_used, quota, used_percent,
 			period, late, event_time, vendor_time, received_at, deliveries, raw_topic, raw_partition, raw_offset, event)
-		SELECT * FROM unnest($1::date[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::float8[],
-			$9::text[], $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::integer[],
-			$15::text[], $16::integer[], $17::bigint[], $18::bytea[])
+		SELECT unnest($1::date[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::text[]), unnest($6::bigint[]),
+			unnest($7::bigint[]), unnest($8::float8[]), unnest($9::text[]), unnest($10::boolean[]), unnest($11::timestamptz[]), unnest($12::timestamptz[]),
+			unnest($13::timestamptz[]), unnest($14::integer[]), unnest($15::text[]), unnest($16::integer[]), unnest($17::bigint[]), unnest($18::bytea[])
 		ON CONFLICT (event_day, alarm_id) DO UPDATE SET deliveries = alarm.deliveries + excluded.deliveries`
 
 	updatePostgresDeliveries = `UPDATE alarm SET deliveries = alarm.deliveries + more.count
@@ -142,11 +142,24 @@ type alarmColumns struct {
 	events                      [][]byte
 }
 
+// newAlarmColumns returns columns with room for n rows.
+func newAlarmColumns(n int) alarmColumns {
+	return alarmColumns{
+		days: make([]time.Time, 0, n),
+		ids:  make([]string, 0, n), severities: make([]string, 0, n), periods: make([]string, 0, n), topics: make([]string, 0, n),
+		owners: make([]*string, 0, n),
+		apps:   make([]int64, 0, n), used: make([]int64, 0, n), quotas: make([]int64, 0, n), offsets: make([]int64, 0, n),
+		percents: make([]float64, 0, n), late: make([]bool, 0, n),
+		eventTimes: make([]time.Time, 0, n), receivedAts: make([]time.Time, 0, n), vendorTimes: make([]*time.Time, 0, n),
+		deliveries: make([]int32, 0, n), partitions: make([]int32, 0, n), events: make([][]byte, 0, n),
+	}
+}
+
 func (t *postgresTx) alarmArgs(c *Changes) ([]any, error) {
 	if len(c.Alarms) == 0 {
 		return nil, nil
 	}
-	var k alarmColumns
+	k := newAlarmColumns(len(c.Alarms))
 	for i := range c.Alarms {
 		if err := k.add(&c.Alarms[i]); err != nil {
 			return nil, fmt.Errorf("alarm %q: %w", c.Alarms[i].Event.AlarmID, err)
