@@ -37,6 +37,9 @@ test: build ## all tests with an embedded broker: packages with the race detecto
 torture: ## crash and fault loops of the gateway for as long as asked: DURATION=10m SEED=7 (a seed that failed comes first)
 	.ci/torture $(or $(DURATION),10m) $(SEED)
 
+test-postgres: ## what is stored and the consumer's tests over a real PostgreSQL, started here as nobody in a folder of its own, with the race detector
+	.ci/test-postgres
+
 test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes: plaintext, then SASL_SSL with ACLs; most faults are acceptance's
 	.ci/test-kafka plaintext -skip '^TestProof'
 	.ci/test-kafka sasl_ssl -skip '^TestProof([^GK]|Gateway[^K]|Kafka[^K])'
@@ -82,4 +85,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka acceptance fuzz mutants check compare edge bench tidy clean
+.PHONY: help run build test torture test-postgres test-kafka acceptance fuzz mutants check compare edge bench tidy clean

@@ -14,7 +14,7 @@ import (
 
 // storeFlags say which database a command is about.
 type storeFlags struct {
-	Store string `name:"store" placeholder:"URL" default:"sqlite:data/tidegate.db" help:"Database of the saved alarms, such as sqlite:PATH; made where it is missing. SQLite serves one consumer, which has all partitions."`
+	Store string `name:"store" placeholder:"URL" default:"sqlite:data/tidegate.db" help:"Database of the saved alarms: sqlite:PATH, made where it is missing, for one consumer, which has all partitions; or postgres://USER@HOST/DATABASE for any number of them, with ?password_file=FILE, PGPASSWORD or ~/.pgpass for the password."`
 }
 
 // settings are all flags of run and check. The defaults stand here and nowhere else.

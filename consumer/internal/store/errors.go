@@ -16,14 +16,18 @@ var (
 	// run, or it keeps its rows elsewhere. The caller stops and says so.
 	ErrMissing = errors.New("no database there yet")
 
-	// ErrForeign says that the file holds another program's database. The caller stops
-	// and says so; nothing was changed in it.
-	ErrForeign = errors.New("the file is a database of another program")
+	// ErrForeign says that the file, or the schema, holds another program's tables. The
+	// caller stops and says so; nothing was changed in it.
+	ErrForeign = errors.New("the database is another program's")
+
+	// ErrServer says that the server, or its database, is none that can be used: too old,
+	// not in UTF-8, without a schema. The caller stops and says so.
+	ErrServer = errors.New("the server cannot be used as it is")
 
 	// ErrReadOnly says that a store opened for reading was asked to write: a fault of
 	// the caller.
 	ErrReadOnly = errors.New("the store was opened for reading only")
 
 	// ErrURL says that a --store value cannot be read. The caller stops and says so.
-	ErrURL = errors.New("not a store: want sqlite:PATH, such as sqlite:data/tidegate.db")
+	ErrURL = errors.New("not a store: want sqlite:PATH, such as sqlite:data/tidegate.db, or postgres://USER@HOST/DATABASE")
 )

@@ -38,7 +38,8 @@ type Store interface {
 	// (the vendor's may lie years back or ahead), notices and dead letters by when they
 	// were made, periods by their last alarm. It works in small transactions, so that
 	// saving goes on between them, and returns how many rows it deleted, also with an
-	// error. Days of 0 or less keep everything.
+	// error. Days of 0 or less keep everything. Where days need tables of their own, those
+	// of the days to come are made first, whatever days is.
 	Retain(ctx context.Context, days int, now time.Time) (deleted int64, err error)
 
 	// Begun says whether anything of the topic was ever saved, whatever became of the rows.
@@ -46,6 +47,9 @@ type Store interface {
 
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
+
+	// About says what database it is, for `check`.
+	About(ctx context.Context) (About, error)
 
 	// Single says whether only one consumer can use the database, which must then own
 	// all partitions.
