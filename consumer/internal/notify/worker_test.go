@@ -31,7 +31,7 @@ default: [hook]
 func TestNoticeArrivesWithinASecond(t *testing.T) {
 	run(t, twoHooks, func(b *bench) {
 		b.work(b.outbox, "a", nil)
-		b.pass(time.Hour)
+		b.pass(time.Minute)
 		b.tell("1 step critical, 2 forecast warning")
 		told := time.Now()
 		b.pass(time.Second)
@@ -224,10 +224,10 @@ func TestBackoffAndGivingUp(t *testing.T) {
 	run(t, oneHook, func(b *bench) {
 		reg := prometheus.NewRegistry()
 		b.places.set("hook", always(503))
-		b.work(b.outbox, "a", reg)
+		_, stop := b.work(b.outbox, "a", reg)
 		b.tell("1 step critical")
-		b.pass(23 * time.Hour)
-		b.want("after 23 hours", b.states(), "hook 1 critical pending")
+		b.pass(time.Hour)
+		b.want("after an hour", b.states(), "hook 1 critical pending")
 		all := b.places.to("hook")
 		for i := 1; i < len(all); i++ {
 			between, longest := all[i].at.Sub(all[i-1].at), min(maxBackoff, firstBackoff<<min(i-1, 10))
@@ -235,13 +235,17 @@ func TestBackoffAndGivingUp(t *testing.T) {
 				b.Errorf("wait %d is %s, want %s to %s", i, between, longest/2, longest)
 			}
 		}
-		b.pass(2 * time.Hour)
-		b.want("after 25 hours", b.states(), "hook 1 critical parked")
+		stop()
+		b.pass(24 * time.Hour)
+		reg = prometheus.NewRegistry()
+		b.work(b.outbox, "b", reg)
+		b.pass(time.Minute)
+		b.want("after a day", b.states(), "hook 1 critical parked")
 		if parked := series(reg, "hook", resultParked); parked != 1 {
 			b.Errorf("%d parked in metrics", parked)
 		}
 		requests := len(b.places.to("hook"))
-		b.pass(time.Hour)
+		b.pass(10 * time.Minute)
 		if again := len(b.places.to("hook")); again != requests {
 			b.Error("it is sent after it was given up")
 		}
