@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,8 +21,10 @@ default: [am]
 
 // fakeManager keeps alerts as Alertmanager does: by their labels, until their endsAt.
 type fakeManager struct {
-	alerts map[string]managed
-	bad    string // an app whose alert is malformed
+	bad string // an app whose alert is malformed; set before anything is posted
+
+	mu     sync.Mutex
+	alerts map[string]managed // guarded by mu
 }
 
 // managed is an alert as Alertmanager knows it.
@@ -37,6 +40,8 @@ func (m *fakeManager) answer(r *sent) (*http.Response, error) {
 	if err := json.Unmarshal([]byte(r.body), &posted); err != nil {
 		return respond(400, err.Error())
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	status := 200
 	for _, a := range posted {
 		l := a.Labels
@@ -52,6 +57,8 @@ func (m *fakeManager) answer(r *sent) (*http.Response, error) {
 
 // stands returns what stands now.
 func (m *fakeManager) stands() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var names []string
 	for name, a := range m.alerts {
 		if a.ends.After(time.Now()) {
@@ -62,12 +69,20 @@ func (m *fakeManager) stands() string {
 	return strings.Join(names, ", ")
 }
 
+// known returns an alert, standing or not.
+func (m *fakeManager) known(name string) managed {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.alerts[name]
+}
+
 // runManager runs a test with an Alertmanager and a worker, at noon in the apps' zone.
 func runManager(t *testing.T, test func(b *bench, m *fakeManager)) {
 	run(t, manager, func(b *bench) {
 		m := &fakeManager{alerts: map[string]managed{}}
 		b.places.set("am", m.answer)
 		b.pass(4 * time.Hour) // the bubble's clock begins at midnight, UTC
+		b.look = time.Second
 		test(b, m)
 	})
 }
@@ -79,7 +94,7 @@ func TestAlertsFireStandAndResolve(t *testing.T) {
 		fired := time.Now().Truncate(time.Millisecond)
 		b.pass(time.Second)
 		b.want("fired", m.stands(), "1 watch, 2 critical")
-		if a := m.alerts["1 watch"]; !a.starts.Equal(fired) || a.ends.Sub(fired)-channel.KeepAliveFor > lookEvery || a.ends.Sub(fired) < channel.KeepAliveFor {
+		if a := m.known("1 watch"); !a.starts.Equal(fired) || a.ends.Sub(fired)-channel.KeepAliveFor > b.look || a.ends.Sub(fired) < channel.KeepAliveFor {
 			b.Errorf("from %s to %s", a.starts, a.ends)
 		}
 		for range 60 { // it must not end for a moment
@@ -94,7 +109,7 @@ func TestAlertsFireStandAndResolve(t *testing.T) {
 		b.want("resolved", m.stands(), "2 critical, Forecast 2 critical")
 		b.pass(10 * time.Minute)
 		b.want("and not fired again", m.stands(), "2 critical, Forecast 2 critical")
-		if a := m.alerts["1 watch"]; !a.starts.Equal(fired) {
+		if a := m.known("1 watch"); !a.starts.Equal(fired) {
 			b.Errorf("the end began at %s, the alert at %s: another alert", a.starts, fired)
 		}
 	})
@@ -138,9 +153,10 @@ func TestAlertsOutliveAConsumer(t *testing.T) {
 
 func TestAlertmanagerAway(t *testing.T) {
 	runManager(t, func(b *bench, m *fakeManager) {
+		b.look = idle
 		b.work(b.outbox, "a", nil)
 		b.tell("1 step critical")
-		b.pass(time.Second)
+		b.pass(idle)
 		b.places.set("am", always(503))
 		b.tell("2 step critical, 3 digest exhausted")
 		b.pass(time.Hour)

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type bench struct {
 	places *places
 	start  time.Time
 	offset int64
+	look   time.Duration // of workers that begin from now on; 0: as in life
 }
 
 // run runs a test in a bubble. yaml is its notify.yaml.
@@ -74,6 +76,7 @@ var shanghai = func() *time.Location {
 // work runs a worker until the returned function is called, or the test ends.
 func (b *bench) work(outbox store.Outbox, owner string, reg prometheus.Registerer) (w *Worker, stop func()) {
 	w = New(Options{Outbox: outbox, Config: b.config.Load, Zone: func(int64) *time.Location { return shanghai }, Owner: owner, Metrics: reg})
+	w.look = cmp.Or(b.look, w.look)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

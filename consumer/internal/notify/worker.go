@@ -53,6 +53,7 @@ type Worker struct {
 	o       Options
 	log     *zap.Logger
 	metrics *metrics
+	look    time.Duration // lookEvery; tests of whole days look less often
 
 	mu      sync.Mutex         // guards senders
 	senders map[string]*sender // by channel; the last one of each, which may have ended
@@ -67,7 +68,7 @@ func New(o Options) *Worker {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	return &Worker{o: o, log: o.Log, metrics: newMetrics(o.Metrics, time.Now), senders: make(map[string]*sender)}
+	return &Worker{o: o, log: o.Log, metrics: newMetrics(o.Metrics, time.Now), look: lookEvery, senders: make(map[string]*sender)}
 }
 
 // Run sends notices until ctx ends, and returns nil then. A message that is being sent has
@@ -109,7 +110,7 @@ func (w *Worker) round(ctx context.Context) time.Duration {
 	if more {
 		return 0
 	}
-	return lookEvery
+	return w.look
 }
 
 // refresh starts the senders of a file that has changed, and ends those of the one before.

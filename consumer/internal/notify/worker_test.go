@@ -203,6 +203,7 @@ func TestGapBetweenMessages(t *testing.T) {
 
 func TestRetryAfterIsHonoured(t *testing.T) {
 	run(t, oneHook, func(b *bench) {
+		b.look = time.Second
 		b.places.set("hook", always(429, "Retry-After", "600"))
 		b.work(b.outbox, "a", nil)
 		b.tell("1 step critical")
@@ -222,6 +223,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 // after a day it is given up.
 func TestBackoffAndGivingUp(t *testing.T) {
 	run(t, oneHook, func(b *bench) {
+		b.look = idle
 		reg := prometheus.NewRegistry()
 		b.places.set("hook", always(503))
 		_, stop := b.work(b.outbox, "a", reg)
@@ -353,6 +355,7 @@ func TestWhatIsADayOldIsNotTold(t *testing.T) {
 // TestFileChanges: channels come and go without a restart.
 func TestFileChanges(t *testing.T) {
 	run(t, twoHooks, func(b *bench) {
+		b.look = time.Second
 		reg := prometheus.NewRegistry()
 		b.places.set("dead", always(503))
 		w, _ := b.work(b.outbox, "a", reg)
@@ -456,6 +459,7 @@ func TestOneThatIsNeverTaken(t *testing.T) {
 
 func TestOldestPendingIsTold(t *testing.T) {
 	run(t, oneHook, func(b *bench) {
+		b.look = time.Second
 		reg := prometheus.NewRegistry()
 		oldest := func() float64 {
 			families, err := reg.Gather()
