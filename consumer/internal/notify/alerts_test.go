@@ -82,7 +82,7 @@ func runManager(t *testing.T, test func(b *bench, m *fakeManager)) {
 		m := &fakeManager{alerts: map[string]managed{}}
 		b.places.set("am", m.answer)
 		b.pass(4 * time.Hour) // the bubble's clock begins at midnight, UTC
-		b.look = time.Second
+		b.look = idle
 		test(b, m)
 	})
 }
@@ -92,20 +92,20 @@ func TestAlertsFireStandAndResolve(t *testing.T) {
 		b.work(b.outbox, "a", nil)
 		b.tell("1 step watch, 2 step critical")
 		fired := time.Now().Truncate(time.Millisecond)
-		b.pass(time.Second)
+		b.soon()
 		b.want("fired", m.stands(), "1 watch, 2 critical")
 		if a := m.known("1 watch"); !a.starts.Equal(fired) || a.ends.Sub(fired)-channel.KeepAliveFor > b.look || a.ends.Sub(fired) < channel.KeepAliveFor {
 			b.Errorf("from %s to %s", a.starts, a.ends)
 		}
-		for range 60 { // it must not end for a moment
+		for range 20 { // it must not end for a moment
 			b.pass(time.Minute)
 			b.want("kept alive", m.stands(), "1 watch, 2 critical")
 		}
 		b.tell("1 step critical, 2 forecast critical")
-		b.pass(time.Second)
+		b.soon()
 		b.want("a higher step, a forecast", m.stands(), "1 critical, 1 watch, 2 critical, Forecast 2 critical")
 		b.tell("1 resolve critical")
-		b.pass(time.Second)
+		b.soon()
 		b.want("resolved", m.stands(), "2 critical, Forecast 2 critical")
 		b.pass(10 * time.Minute)
 		b.want("and not fired again", m.stands(), "2 critical, Forecast 2 critical")
@@ -140,7 +140,7 @@ func TestAlertsOutliveAConsumer(t *testing.T) {
 	runManager(t, func(b *bench, m *fakeManager) {
 		_, stop := b.work(b.outbox, "a", nil)
 		b.tell("1 step critical")
-		b.pass(time.Second)
+		b.soon()
 		stop()
 		b.pass(4 * time.Minute)
 		b.work(b.outbox, "b", nil)
@@ -153,13 +153,12 @@ func TestAlertsOutliveAConsumer(t *testing.T) {
 
 func TestAlertmanagerAway(t *testing.T) {
 	runManager(t, func(b *bench, m *fakeManager) {
-		b.look = idle
 		b.work(b.outbox, "a", nil)
 		b.tell("1 step critical")
-		b.pass(idle)
+		b.soon()
 		b.places.set("am", always(503))
 		b.tell("2 step critical, 3 digest exhausted")
-		b.pass(time.Hour)
+		b.pass(20 * time.Minute)
 		b.want("away", m.stands(), "")
 		b.places.set("am", m.answer)
 		b.pass(maxBackoff + idle)
@@ -174,14 +173,14 @@ func TestAlertsOfAPeriodThatIsOver(t *testing.T) {
 	runManager(t, func(b *bench, m *fakeManager) {
 		b.tell("1 step critical, 2 step critical, 2 resolve critical")
 		b.work(b.outbox, "a", nil)
-		b.pass(time.Second)
+		b.soon()
 		b.want("one ended before it was sent", m.stands(), "1 critical, Late 2 critical")
 	})
 	runManager(t, func(b *bench, m *fakeManager) {
 		b.tell("1 step critical")
 		b.pass(12 * time.Hour) // midnight
 		b.work(b.outbox, "a", nil)
-		b.pass(time.Second)
+		b.soon()
 		b.want("the day is over", m.stands(), "Late 1 critical")
 	})
 }
@@ -192,7 +191,7 @@ func TestOneMalformedAlert(t *testing.T) {
 		m.bad = "App-7"
 		b.tellMany(1, 20)
 		b.work(b.outbox, "a", nil)
-		b.pass(time.Second)
+		b.soon()
 		if got := strings.Count(m.stands(), "warning"); got != 19 {
 			b.Errorf("%d stand: %s", got, m.stands())
 		}
@@ -212,7 +211,7 @@ func TestThousandAppsAtOnce(t *testing.T) {
 	runManager(t, func(b *bench, m *fakeManager) {
 		b.tellMany(1, 1000)
 		b.work(b.outbox, "a", nil)
-		b.pass(2 * time.Second)
+		b.pass(5 * idle) // two hundred are routed at a time
 		if got := strings.Count(m.stands(), "warning"); got != 1000 {
 			b.Errorf("%d stand", got)
 		}

@@ -142,6 +142,12 @@ func (b *bench) pass(d time.Duration) {
 	synctest.Wait()
 }
 
+// soon lets enough time pass for a notice to be found and sent.
+func (b *bench) soon() {
+	b.Helper()
+	b.pass(cmp.Or(b.look, lookEvery) + time.Second)
+}
+
 // states returns what became of each dispatch, "channel app step state", oldest first.
 func (b *bench) states() string {
 	b.Helper()

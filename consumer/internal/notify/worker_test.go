@@ -228,8 +228,8 @@ func TestBackoffAndGivingUp(t *testing.T) {
 		b.places.set("hook", always(503))
 		_, stop := b.work(b.outbox, "a", reg)
 		b.tell("1 step critical")
-		b.pass(time.Hour)
-		b.want("after an hour", b.states(), "hook 1 critical pending")
+		b.pass(30 * time.Minute)
+		b.want("after half an hour", b.states(), "hook 1 critical pending")
 		all := b.places.to("hook")
 		for i := 1; i < len(all); i++ {
 			between, longest := all[i].at.Sub(all[i-1].at), min(maxBackoff, firstBackoff<<min(i-1, 10))
@@ -355,21 +355,24 @@ func TestWhatIsADayOldIsNotTold(t *testing.T) {
 // TestFileChanges: channels come and go without a restart.
 func TestFileChanges(t *testing.T) {
 	run(t, twoHooks, func(b *bench) {
-		b.look = time.Second
+		b.look = idle
 		reg := prometheus.NewRegistry()
 		b.places.set("dead", always(503))
-		w, _ := b.work(b.outbox, "a", reg)
+		w, stop := b.work(b.outbox, "a", reg)
 		b.tell("1 step critical")
 		b.pass(time.Minute)
 		b.write(oneHook)
 		b.tell("2 step critical")
-		b.pass(time.Second)
+		b.soon()
 		b.want("states", b.states(), "good 1 critical sent, dead 1 critical pending, hook 2 critical sent")
 		if ok, detail := w.Status(); !ok || detail != "1 channels" {
 			b.Errorf("status: %v, %s", ok, detail)
 		}
 		requests := len(b.places.to("dead"))
-		b.pass(abandonedAfter + 10*time.Minute)
+		stop()
+		b.pass(abandonedAfter + maxBackoff)
+		b.work(b.outbox, "b", nil)
+		b.soon()
 		b.want("an hour later", b.states(), "good 1 critical sent, dead 1 critical parked, hook 2 critical sent")
 		if got := len(b.places.to("dead")); got != requests {
 			b.Error("a channel that is gone is sent to")
@@ -377,7 +380,7 @@ func TestFileChanges(t *testing.T) {
 		b.write(twoHooks)
 		b.places.set("dead", nil)
 		b.tell("3 step critical")
-		b.pass(time.Second)
+		b.soon()
 		b.want("back again", titles(b.places.to("dead")[requests:]), "[critical] App-3 (3)")
 	})
 }
