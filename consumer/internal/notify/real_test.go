@@ -53,8 +53,9 @@ func (m *realManager) waitFor(app int64, want string) time.Duration {
 	began := time.Now()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for got := ""; ; <-tick.C {
-		if got = m.active(app); got == want {
+	for ; ; <-tick.C {
+		got := m.active(app)
+		if got == want {
 			return time.Since(began)
 		}
 		if time.Since(began) > 20*time.Second {

@@ -27,6 +27,7 @@ func testOutbox(t *testing.T, fresh func(t *testing.T) database) {
 		{"what is due comes once its time has come, what failed later", testDueInTime},
 		{"an app's later notice waits for its earlier one that failed", testOrderOfApp},
 		{"a lease keeps others out until it ends or is given up", testLease},
+		{"of many who ask at once for a lease, one gets it", testLeaseRace},
 		{"a dead owner's notices are taken over, and come again", testTakenOver},
 		{"sent and parked ones do not come again, whoever settles them then", testSettledIsFinal},
 		{"kept ones are repeated until their time, or until they are ended", testKept},
@@ -224,6 +225,31 @@ func testLease(b *outboxBench) {
 		}
 		if _, held := b.claim("x", "c"); held != (owner == "a") {
 			b.Errorf("after %s released: c has it %v", owner, held)
+		}
+	}
+}
+
+func testLeaseRace(b *outboxBench) {
+	const rounds, owners = 20, 8
+	for round := range rounds {
+		got := make(chan bool, owners)
+		for owner := range owners {
+			go func() {
+				_, held, err := b.Claim(b.Context(), Claim{Channel: fmt.Sprint(round), Owner: fmt.Sprint(owner), Now: b.now, TTL: ttl, Limit: 1})
+				if err != nil {
+					b.Error(err)
+				}
+				got <- held
+			}()
+		}
+		holders := 0
+		for range owners {
+			if <-got {
+				holders++
+			}
+		}
+		if holders != 1 {
+			b.Fatalf("%d of %d have the lease", holders, owners)
 		}
 	}
 }
