@@ -32,6 +32,7 @@ func (c *checkCommand) Run(con *process.Console) error {
 	defer cancel()
 	c.checkSettings(f)
 	c.checkApps(f)
+	c.checkNotify(f)
 	if !c.Offline {
 		c.checkStore(ctx, f)
 		c.checkKafka(ctx, f)

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/consumer/internal/group"
+	"github.com/tidegate/tidegate/consumer/internal/notify"
 	"github.com/tidegate/tidegate/consumer/internal/pipeline"
 	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/internal/apps"
@@ -33,6 +34,8 @@ type consumer struct {
 	admin    *process.Admin
 	apps     *reload.File[*apps.Snapshot]
 	store    store.Store
+	notify   *reload.File[*notify.Config] // nil: nobody is told
+	notices  *notify.Worker               // nil: nobody is told
 	conn     *kafkaconn.Conn
 	producer *produce.Producer
 	pipeline *pipeline.Pipeline
@@ -46,7 +49,7 @@ func open(ctx context.Context, p *process.Process, set *settings, log *zap.Logge
 	c := &consumer{set: set, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
 	log.Info("consumer starting", zap.String("version", process.Version()), zap.String("apps", process.Absolute(set.Apps)),
 		zap.String("store", store.Name(set.Store)), zap.String("group", set.Group), zap.Strings("brokers", set.Brokers))
-	for _, step := range []func(context.Context) error{c.openAdmin, c.openApps, c.openStore, c.openKafka, c.openGroup} {
+	for _, step := range []func(context.Context) error{c.openAdmin, c.openApps, c.openStore, c.openNotify, c.openKafka, c.openGroup} {
 		if err := step(ctx); err != nil {
 			return err
 		}

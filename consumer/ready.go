@@ -30,6 +30,7 @@ func (c *consumer) addChecks() {
 	})
 	c.ready.Add("topics", false, c.topicsCheck)
 	c.ready.Add("file apps", false, c.appsCheck)
+	c.addNotifyChecks()
 	c.ready.Add("build", false, func() (bool, string) { return true, process.Version() })
 }
 

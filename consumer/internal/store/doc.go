@@ -2,11 +2,13 @@
 // notices, dead letters, and how far each partition was saved.
 //
 // Store is one small interface so that a second database can stand beside SQLite; the
-// conformance suite in the tests is what both have to pass. The consumer's pipeline is
-// its only writer:
+// conformance suite in the tests is what both have to pass. The consumer's pipeline writes
+// through it:
 //
 //	Begin ─▶ what is there already (Known, Periods, Progress), locked ─▶ Save ─▶ committed
 //	                                                                 └─▶ Rollback
+//
+// Outbox is the other side, of the worker that sends the notices which Save left.
 //
 // # Invariants
 //

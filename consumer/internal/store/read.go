@@ -107,10 +107,10 @@ func (s *sqliteStore) Notices(ctx context.Context, f NoticeFilter) iter.Seq2[Not
 		limit:   f.Limit,
 	}
 	and(&selected, "app_id", f.AppID)
-	return query(ctx, s.read, selected, scanNotice)
+	return query(ctx, s.read, selected, func(rows *sql.Rows) (Notice, error) { return scanNotice(rows) })
 }
 
-func scanNotice(rows *sql.Rows) (n Notice, err error) {
+func scanNotice(rows scanner) (n Notice, err error) {
 	var alarm sql.RawBytes
 	var created int64
 	if err := rows.Scan(&n.AppID, &n.Period, &n.Kind, &n.Step, &n.Count, &alarm, &created); err != nil {
