@@ -64,6 +64,9 @@ compare: build ## the gateway at each ack level beside handlers that only answer
 edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 5 minutes
 	.ci/edge $(EDGE)
 
+forecast: build ## how early and how exactly exhaustion is predicted in generated periods, into benchmarks/results
+	.ci/forecast
+
 bench: build ## figures of this machine into benchmarks/results: compare, the parts over their baselines, memory, the packages; 20 minutes
 	.ci/bench $(COMPARE)
 
@@ -81,4 +84,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka acceptance fuzz mutants check compare edge bench tidy clean
+.PHONY: help run build test torture test-kafka acceptance fuzz mutants check compare edge forecast bench tidy clean

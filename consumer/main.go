@@ -3,7 +3,8 @@
 //
 // Without a subcommand it runs until SIGTERM. check looks at all files, settings, the
 // store and the cluster before a start; alarms prints the saved alarms, and deadletters
-// what could not be used, beside a live consumer or without one. `-h` is the reference of all settings; each is also an
+// what could not be used, beside a live consumer or without one; forecast replay measures
+// the forecasts. `-h` is the reference of all settings; each is also an
 // environment variable with the prefix TIDEGATE_CONSUMER_, which the flag overrides.
 //
 // Exit status: 0 when all went well, 1 when something failed or was found wrong, 2 when the
@@ -29,6 +30,7 @@ type commands struct {
 	Alarms alarmsCommand `cmd:"" help:"Print the saved alarms, the one received last first, beside a live consumer or without one."`
 
 	Deadletters deadlettersCommand `cmd:"" help:"List, show, replay or export records that could not be used."`
+	Forecast    forecastCommand    `cmd:"" help:"Measure how well exhaustion is predicted."`
 }
 
 // commandLine is how the commands are called.
