@@ -40,6 +40,10 @@ test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes
 	.ci/test-kafka plaintext -skip '^TestProof'
 	.ci/test-kafka sasl_ssl -skip '^TestProof([^GK]|Gateway[^K]|Kafka[^K])'
 
+test-rules: ## Prometheus' rules: checked, and each alert played minute by minute, with Debian's promtool
+	.ci/promtool check rules deploy/prometheus/rules.yml
+	.ci/promtool test rules deploy/prometheus/rules_test.yml
+
 acceptance: build ## the proof: every fault scenario against three nodes of real Apache Kafka, as one table, also in benchmarks/results; KILLS=1000
 	KILLS='$(KILLS)' .ci/acceptance
 
@@ -84,4 +88,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka acceptance fuzz mutants check compare edge forecast bench tidy clean
+.PHONY: help run build test torture test-kafka test-rules acceptance fuzz mutants check compare edge forecast bench tidy clean
