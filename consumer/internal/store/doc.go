@@ -2,8 +2,8 @@
 // notices, dead letters, and how far each partition was saved.
 //
 // Store is one small interface so that a second database can stand beside SQLite; the
-// conformance suite in the tests is what both have to pass. The consumer's pipeline is
-// its only writer:
+// conformance suite in the tests is what both have to pass. The pipeline is its only writer,
+// in the consumer and in a replay of dead letters:
 //
 //	Begin ─▶ what is there already (Known, Periods, Progress), locked ─▶ Save ─▶ committed
 //	                                                                 └─▶ Rollback
@@ -20,6 +20,8 @@
 //   - One alarm id is one row, one (app, period, kind, step) one notice, one
 //     (topic, partition, offset, record time) one dead letter, however often they are
 //     saved.
+//   - A dead letter is closed, by Changes.Replayed, in the transaction that saves what its
+//     replay brought, and only once.
 //   - Begin holds off every other Begin of the same apps until the transaction is over,
 //     and a transaction ends with its context: a worker that lost its partition cannot
 //     write over its successor.
@@ -29,5 +31,6 @@
 // # Owners
 //
 // This package owns the database file and its -wal and -shm companions; nothing else
-// opens them, but a second process may read through Open with Options.ReadOnly.
+// opens them. A second process may read through Open with Options.ReadOnly, or write, as a
+// replay of dead letters does: the two then write in turn, each waiting for the file's lock.
 package store
