@@ -176,7 +176,7 @@ func TestReplay(t *testing.T) {
 	for _, size := range []int{1, 3, 100} {
 		t.Run(fmt.Sprintf("%d at once", size), func(t *testing.T) {
 			w := newReplayWorld(t)
-			events := len(w.sink.records)
+			events, progress := len(w.sink.records), w.state(t)["progress"]
 			done, results := w.replay(t, size, 0)
 			if !done || len(results) != len(script()) {
 				t.Fatalf("%d results of %d letters", len(results), len(script()))
@@ -198,6 +198,9 @@ func TestReplay(t *testing.T) {
 				t.Errorf("%d events were published, want 5", got)
 			}
 			state := w.state(t)
+			if state["progress"] != progress {
+				t.Errorf("progress is %s, was %s", state["progress"], progress)
+			}
 			if done, again := w.replay(t, size, 0); !done || len(again) != 2 || again[0].Outcome != OutcomeDeadLetter {
 				t.Errorf("a second replay: %+v", again)
 			}
