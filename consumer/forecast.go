@@ -140,7 +140,7 @@ var forecastHead = []string{"periods of", "exhausted", "alarms", "forecasts", "f
 // cells returns a row's columns.
 func (r *forecastRow) cells() []string {
 	if r.Exhausted == 0 {
-		return []string{r.name, fmt.Sprintf("0 of %d", r.Periods), "-", fmt.Sprintf("%d, none came true", r.Wrong), "-", "-", "-", "-", "-"}
+		return []string{r.name, fmt.Sprintf("0 of %d", r.Periods), "-", fmt.Sprintf("%d, none has come true", r.Wrong), "-", "-", "-", "-", "-"}
 	}
 	share := 0.0
 	if r.Alarms > 0 {

@@ -114,9 +114,10 @@ func TestSummaryByHand(t *testing.T) {
 // The floor: on at least four of the five generated kinds the median error is at most half of
 // the naive rule's. Steady use from midnight on is what the naive rule assumes.
 func TestForecastsBeatTheNaiveRule(t *testing.T) {
+	const days = 10
 	holds := 0
 	for _, name := range Names() {
-		periods, err := Generate(name, 20)
+		periods, err := Generate(name, days)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +127,7 @@ func TestForecastsBeatTheNaiveRule(t *testing.T) {
 		}
 		s := Summarize(runs)
 		t.Logf("%s: %.1f min, naive %.1f min, ratio %.2f, told %v before", name, s.Error, s.NaiveError, s.Ratio(), s.Told)
-		if s.Exhausted != 20 || s.Forecasts < s.Alarms/2 || s.Told == 0 {
+		if s.Exhausted != days || s.Forecasts < s.Alarms/2 || s.Told == 0 {
 			t.Errorf("%s: %+v", name, s)
 		}
 		if s.Holds() {
