@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -117,5 +116,5 @@ func jsonObject(t *testing.T, data []byte) map[string]json.RawMessage {
 	if err := json.Unmarshal(data, &fields); err != nil {
 		t.Fatal(err)
 	}
-	return maps.Clone(fields)
+	return fields
 }
