@@ -44,6 +44,10 @@ test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes
 	.ci/test-kafka plaintext -skip '^TestProof'
 	.ci/test-kafka sasl_ssl -skip '^TestProof([^GK]|Gateway[^K]|Kafka[^K])'
 
+test-rules: ## Prometheus' rules: checked, and each alert played minute by minute, with Debian's promtool
+	.ci/promtool check rules deploy/prometheus/rules.yml
+	.ci/promtool test rules deploy/prometheus/rules_test.yml
+
 acceptance: build ## the proof: every fault scenario against three nodes of real Apache Kafka, as one table, also in benchmarks/results; KILLS=1000
 	KILLS='$(KILLS)' .ci/acceptance
 
@@ -68,6 +72,9 @@ compare: build ## the gateway at each ack level beside handlers that only answer
 edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 7 minutes
 	.ci/edge $(EDGE)
 
+forecast: build ## how early and how exactly exhaustion is predicted in generated periods, into benchmarks/results
+	.ci/forecast
+
 bench: build ## figures of this machine into benchmarks/results: compare, the parts over their baselines, memory, the packages; 20 minutes
 	.ci/bench $(COMPARE)
 
@@ -85,4 +92,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-postgres test-kafka acceptance fuzz mutants check compare edge bench tidy clean
+.PHONY: help run build test torture test-postgres test-kafka test-rules acceptance fuzz mutants check compare edge forecast bench tidy clean

@@ -37,7 +37,7 @@ func (c *consumer) openNotify(context.Context) (err error) {
 	}
 	outbox, ok := c.store.(store.Outbox)
 	if !ok {
-		return fmt.Errorf("--notify: store %s cannot send notices", c.set.Store)
+		return fmt.Errorf("--notify: store %s cannot send notices", store.Name(c.set.Store))
 	}
 	c.p.Go("notify file", c.notify.Run)
 	c.p.OnHangup(func() { _, _ = c.notify.Reload() }) // says itself what is wrong

@@ -104,7 +104,7 @@ func (c *notifyListCommand) Run(con *process.Console) error {
 	defer func() { _ = s.Close() }()
 	outbox, ok := s.(store.Outbox)
 	if !ok {
-		return fmt.Errorf("store %s cannot send notices", c.Store)
+		return fmt.Errorf("store %s cannot send notices", store.Name(c.Store))
 	}
 	all := outbox.Dispatches(con.Context, store.DispatchFilter{Channel: c.Channel, State: store.DispatchState(c.State), AppID: c.App, Limit: c.Limit})
 	if c.Format == "json" {

@@ -8,6 +8,11 @@ var (
 	// fault alone, and makes a dead letter of that.
 	ErrData = errors.New("the database refused the data")
 
+	// ErrReplayed says that a dead letter is not open any more: another replay used it,
+	// or it was dropped for its age or for room. Nothing was saved; the caller leaves that
+	// letter out.
+	ErrReplayed = errors.New("the dead letter is not open any more")
+
 	// ErrNewer says that the database was made by a later release. The caller stops and
 	// says so; the operator runs that release, or restores a copy from before it.
 	ErrNewer = errors.New("the database was made by a later release than this one")

@@ -103,32 +103,6 @@ func (s *postgresStore) Notices(ctx context.Context, f NoticeFilter) iter.Seq2[N
 	})
 }
 
-// DeadLetters yields dead letters; see Store.
-func (s *postgresStore) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[DeadLetter, error] {
-	selected := selection{
-		columns: `seq, app_id, reason, message, consumer, topic, partition, "offset", record_time, key, value, headers, failed_at, replayed_at`,
-		table:   "dead_letter",
-		order:   "seq DESC",
-		limit:   f.Limit,
-	}
-	and(&selected, "app_id", f.AppID)
-	and(&selected, "reason", string(f.Reason))
-	return queryPostgres(ctx, s, selected, func(rows pgx.Rows) (d DeadLetter, err error) {
-		var headers []byte
-		var replayed *time.Time
-		r := &d.Record
-		err = rows.Scan(&d.ID, &d.AppID, &d.Reason, &d.Message, &d.Group, &r.Topic, &r.Partition, &r.Offset, &r.Time,
-			&r.Key, &r.Value, &headers, &d.FailedAt, &replayed)
-		if err != nil {
-			return d, err
-		}
-		d.Message, d.Group, r.Topic = originalText(d.Message), originalText(d.Group), originalText(r.Topic)
-		r.Time, d.FailedAt, d.ReplayedAt = r.Time.UTC(), d.FailedAt.UTC(), timeOf(replayed)
-		r.Headers, err = parseHeaders(headers)
-		return d, err
-	})
-}
-
 // timeOf returns the time of a column that can be null, then the zero time.
 func timeOf(at *time.Time) time.Time {
 	if at == nil {

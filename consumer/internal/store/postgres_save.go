@@ -27,7 +27,7 @@ func (t *postgresTx) Save(ctx context.Context, c Changes) error {
 		return fmt.Errorf("save: %w", t.err)
 	}
 	err := classifyPostgres(ended(ctx, t.save(ctx, &c)))
-	t.end(errOver, err == nil || errors.Is(err, ErrData))
+	t.end(errOver, err == nil || errors.Is(err, ErrData) || errors.Is(err, ErrReplayed))
 	return err
 }
 
@@ -39,7 +39,8 @@ type step struct {
 }
 
 // save sends all statements at once, the commit last. What is behind a statement that
-// failed is not run. Dead letters may have to make room before the commit.
+// failed is not run. Where dead letters may have to make room, or may not be open any more,
+// the commit waits for that.
 func (t *postgresTx) save(ctx context.Context, c *Changes) error {
 	var b pgx.Batch
 	var names []string
@@ -60,15 +61,23 @@ func (t *postgresTx) save(ctx context.Context, c *Changes) error {
 			names = append(names, "save "+s.name)
 		}
 	}
-	if len(c.DeadLetters) == 0 {
+	letters := len(c.DeadLetters) > 0 || len(c.Replayed) > 0
+	if !letters {
 		b.Queue("COMMIT")
 		names = append(names, "commit")
 	}
-	if err := t.send(ctx, &b, names); err != nil || len(c.DeadLetters) == 0 {
+	if len(c.Replayed) > 0 { // before the row of the total is locked, which retention waits for with its rows
+		if err := t.closeReplayed(ctx, c.Replayed); err != nil {
+			return fmt.Errorf("save replayed: %w", err)
+		}
+	}
+	if err := t.send(ctx, &b, names); err != nil || !letters {
 		return err
 	}
-	if err := t.evictDeadLetters(ctx); err != nil {
-		return fmt.Errorf("save dead letters: %w", err)
+	if len(c.DeadLetters) > 0 {
+		if err := t.evictDeadLetters(ctx); err != nil {
+			return fmt.Errorf("save dead letters: %w", err)
+		}
 	}
 	if _, err := t.conn.Exec(ctx, "COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)
@@ -284,6 +293,9 @@ func (t *postgresTx) deadLetterArgs(c *Changes) ([]any, error) {
 
 func (t *postgresTx) progressArgs(c *Changes) ([]any, error) {
 	p := c.Progress
+	if p.Topic == "" {
+		return nil, nil
+	}
 	if t.hasProgress {
 		p = t.progress.after(p)
 	}
