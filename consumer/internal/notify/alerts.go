@@ -24,13 +24,13 @@ func (s *sender) stepAlerts(ctx context.Context, due []store.Dispatch, now time.
 		return 0
 	}
 	if wait := s.keepAt.Sub(now); wait > 0 {
-		return min(idle, wait)
+		return min(s.rest(), wait)
 	}
 	if !s.keepAlive(ctx, now) {
 		return min(idle, max(0, s.paused.Sub(now)))
 	}
 	s.keepAt = now.Add(channel.KeepAliveEvery)
-	return idle
+	return s.rest()
 }
 
 // fire posts dispatches as alerts, in order. Where Alertmanager finds one of them

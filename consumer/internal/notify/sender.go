@@ -20,7 +20,8 @@ const (
 	leaseTTL = 30 * time.Second
 
 	// idle is how often a sender with nothing to do prolongs its lease, or sees whether
-	// another's has run out.
+	// another's has run out. Where other consumers route notices, who has the lease looks for
+	// them as often as they look for notices.
 	idle = leaseTTL / 6
 
 	// claimLimit bounds what is in memory of a channel, and what a digest or one post to
@@ -131,7 +132,7 @@ func (s *sender) step(ctx context.Context) time.Duration {
 	case s.channel.KeepsAlive():
 		return s.stepAlerts(ctx, due, now)
 	case len(due) == 0:
-		return idle
+		return s.rest()
 	}
 	if wait := s.limit.wait(now); wait > 0 {
 		return min(idle, wait)
@@ -142,6 +143,14 @@ func (s *sender) step(ctx context.Context) time.Duration {
 	answer := s.channel.Tell(ctx, message)
 	s.conclude(ctx, chosen, answer, nil)
 	return 0
+}
+
+// rest is how long the one who has the lease waits where nothing is due.
+func (s *sender) rest() time.Duration {
+	if s.w.o.Shared {
+		return s.w.look
+	}
+	return idle
 }
 
 // claim settles what is left from before, and takes what is due.

@@ -44,6 +44,7 @@ type Options struct {
 	Config  func() *Config                 // the present one; asked a few times a second
 	Zone    func(app int64) *time.Location // of an app's clock times
 	Owner   string                         // no other running consumer has it
+	Shared  bool                           // other consumers give notices to channels too, so that senders look for what came
 	Log     *zap.Logger                    // nil: silent
 	Metrics prometheus.Registerer          // nil: none
 }

@@ -45,6 +45,41 @@ func TestNoticeArrivesWithinASecond(t *testing.T) {
 	})
 }
 
+// TestNoticeThatAnotherRoutedArrivesWithinASecond: in a shared store the consumer that has a
+// channel's lease need not be the one that routes.
+func TestNoticeThatAnotherRoutedArrivesWithinASecond(t *testing.T) {
+	const yaml = `
+channels:
+  - {name: hook, type: webhook, url: http://hook/}
+  - {name: am, type: alertmanager, url: http://am/}
+default: [hook, am]
+`
+	run(t, yaml, func(b *bench) {
+		b.shared = true
+		b.work(b.outbox, "a", nil)
+		b.pass(time.Minute + lookEvery/2) // it looks now and now, not at this moment
+		for app := range int64(3) {
+			told := time.Now()
+			b.tell(fmt.Sprintf("%d step critical", app+1))
+			unrouted, err := b.outbox.Unrouted(b.Context(), 10)
+			if err != nil || len(unrouted) != 1 {
+				b.Fatalf("%d unrouted, %v", len(unrouted), err)
+			}
+			route := store.Route{NoticeID: unrouted[0].ID, Channels: []string{"hook", "am"}}
+			if n, err := b.outbox.Route(b.Context(), []store.Route{route}, time.Now()); n != 1 || err != nil {
+				b.Fatal(n, err)
+			}
+			b.pass(lookEvery)
+			for _, host := range []string{"hook", "am"} {
+				if all := b.places.to(host); len(all) == 0 || all[len(all)-1].at.Before(told) {
+					b.Errorf("%s: nothing of app %d came", host, app+1)
+				}
+			}
+			b.pass(10 * time.Second)
+		}
+	})
+}
+
 // TestDeadChannelDelaysNoOther: nor the saving of alarms.
 func TestDeadChannelDelaysNoOther(t *testing.T) {
 	run(t, twoHooks, func(b *bench) {

@@ -25,17 +25,19 @@ import (
 // consumer that ends or hangs loses it when the lease runs out. Between a message and its
 // Settle a consumer can be lost; then the next one sends the message again.
 //
-// In PostgreSQL the lease is one INSERT ... ON CONFLICT (channel) DO UPDATE ... WHERE the
-// owner is the same or the lease has run out, and Route takes its notices by UPDATE ...
-// WHERE routed_at IS NULL RETURNING, their rows locked with FOR UPDATE SKIP LOCKED.
+// In PostgreSQL the lease is one conditional upsert, and Route takes its notices by FOR
+// UPDATE SKIP LOCKED. Leases are compared with the consumers' clocks, which must not be
+// apart by half a TTL.
 type Outbox interface {
 	// Unrouted returns at most limit notices that were not given to channels yet, the
 	// one made first first.
 	Unrouted(ctx context.Context, limit int) ([]Unrouted, error)
 
 	// Route gives notices to channels, in one transaction: all or nothing. A notice that
-	// was routed meanwhile, by another consumer, is passed over. One without channels is
-	// routed too: nobody is told. It returns how many were routed by this call.
+	// was routed meanwhile, by another consumer, is passed over, and so is one that another
+	// has in hand, with the same app's later ones: it comes again unless that one routes it.
+	// One without channels is routed too: nobody is told. It returns how many were routed
+	// by this call.
 	Route(ctx context.Context, routes []Route, now time.Time) (int, error)
 
 	// Claim takes the channel's lease for owner, or prolongs it, until at least half of

@@ -201,11 +201,16 @@ func (s *sqliteStore) OldestPending(ctx context.Context) (time.Time, error) {
 
 // Dispatches yields dispatches; see Outbox.
 func (s *sqliteStore) Dispatches(ctx context.Context, f DispatchFilter) iter.Seq2[Dispatch, error] {
-	selected := selection{columns: dispatchColumns, table: dispatchTable, order: "d.seq DESC", limit: f.Limit}
-	and(&selected, "d.channel", f.Channel)
-	and(&selected, "d.state", string(f.State))
-	and(&selected, "d.app_id", f.AppID)
-	return query(ctx, s.read, selected, scanDispatch)
+	return query(ctx, s.read, f.selection(), scanDispatch)
+}
+
+// selection returns the SELECT of dispatchColumns.
+func (f *DispatchFilter) selection() selection {
+	s := selection{columns: dispatchColumns, table: dispatchTable, order: "d.seq DESC", limit: f.Limit}
+	and(&s, "d.channel", f.Channel)
+	and(&s, "d.state", string(f.State))
+	and(&s, "d.app_id", f.AppID)
+	return s
 }
 
 // scanDispatch reads dispatchColumns.

@@ -35,6 +35,7 @@ func testOutbox(t *testing.T, fresh func(t *testing.T) database) {
 		{"the oldest that waits, routed or not", testOldestPending},
 		{"retention takes dispatches with their notices", testRetainDispatches},
 		{"filters of dispatches", testDispatchFilter},
+		{"what a channel said may be any text", testStrangeError},
 		{"a reader reads and does not write", testOutboxReader},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -392,6 +393,17 @@ func testDispatchFilter(b *outboxBench) {
 		{DispatchFilter{Channel: "z"}, ""},
 	} {
 		b.want(fmt.Sprint(test.filter), said(list(b.T, b.Dispatches(b.Context(), test.filter))), test.want)
+	}
+}
+
+func testStrangeError(b *outboxBench) {
+	const strange = "HTTP 500: a'\x00\xff␀0\U0001F4E8"
+	b.told("1 watch, 2 watch", "x")
+	b.settle("x", 0, Settlement{State: DispatchPending, NextAt: b.now, Error: strange})
+	b.settle("x", 1, Settlement{State: DispatchParked, Error: strange})
+	all := list(b.T, b.Dispatches(b.Context(), DispatchFilter{}))
+	if len(all) != 2 || all[0].Error != strange || all[1].Error != strange {
+		b.Errorf("dispatches: %+v", all)
 	}
 }
 

@@ -90,17 +90,20 @@ func (s *postgresStore) Notices(ctx context.Context, f NoticeFilter) iter.Seq2[N
 		limit:   f.Limit,
 	}
 	and(&selected, "app_id", f.AppID)
-	return queryPostgres(ctx, s, selected, func(rows pgx.Rows) (n Notice, err error) {
-		var alarm []byte
-		if err := rows.Scan(&n.AppID, &n.Period, &n.Kind, &n.Step, &n.Count, &alarm, &n.CreatedAt); err != nil {
-			return n, err
-		}
-		n.Period, n.CreatedAt = originalText(n.Period), n.CreatedAt.UTC()
-		if err := json.Unmarshal(alarm, &n.Alarm); err != nil {
-			return n, fmt.Errorf("decode alarm of notice: %w", err)
-		}
-		return n, nil
-	})
+	return queryPostgres(ctx, s, selected, func(rows pgx.Rows) (Notice, error) { return scanPostgresNotice(rows) })
+}
+
+// scanPostgresNotice reads the columns of a notice, behind those of first.
+func scanPostgresNotice(rows pgx.Rows, first ...any) (n Notice, err error) {
+	var alarm []byte
+	if err := rows.Scan(append(first, &n.AppID, &n.Period, &n.Kind, &n.Step, &n.Count, &alarm, &n.CreatedAt)...); err != nil {
+		return n, err
+	}
+	n.Period, n.CreatedAt = originalText(n.Period), n.CreatedAt.UTC()
+	if err := json.Unmarshal(alarm, &n.Alarm); err != nil {
+		return n, fmt.Errorf("decode alarm of notice: %w", err)
+	}
+	return n, nil
 }
 
 // timeOf returns the time of a column that can be null, then the zero time.
