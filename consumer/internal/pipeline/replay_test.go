@@ -12,15 +12,16 @@ import (
 	"testing"
 
 	"github.com/tidegate/tidegate/consumer/internal/store"
+	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/schema"
 )
 
 // replayWorld is a database with dead letters and what outlives a replay that is interrupted.
 type replayWorld struct {
-	path string
-	sink *sink
-	apps *apps.Snapshot
+	store string // its --store value
+	sink  *sink
+	apps  *apps.Snapshot
 }
 
 // before is what the consumer handled, and script what it could not at the time, because of a
@@ -32,13 +33,24 @@ func before() []schema.Record {
 	)
 }
 
+// replayStore returns the --store value of an empty database: PostgreSQL's, where there is a
+// server for tests.
+func replayStore(t testing.TB) string {
+	t.Helper()
+	if os.Getenv(storetest.Variable) != "" {
+		return storetest.Postgres(t)
+	}
+	path := filepath.Join(quickDir(t), "tidegate.db")
+	if err := os.WriteFile(path, emptySQLite(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "sqlite:" + path
+}
+
 // newReplayWorld returns a world in which all of script's records are dead letters.
 func newReplayWorld(t testing.TB) *replayWorld {
 	t.Helper()
-	w := &replayWorld{path: filepath.Join(quickDir(t), "tidegate.db"), sink: &sink{}, apps: snapshot(t)}
-	if err := os.WriteFile(w.path, emptySQLite(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w := &replayWorld{store: replayStore(t), sink: &sink{}, apps: snapshot(t)}
 	s := w.open(t)
 	defer s.Close()
 	if err := w.pipeline(s, nil).Handle(t.Context(), before(), 92); err != nil {
@@ -64,7 +76,7 @@ func newReplayWorld(t testing.TB) *replayWorld {
 
 func (w *replayWorld) open(t testing.TB) store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), "sqlite:"+w.path, store.Options{Now: now})
+	s, err := store.Open(context.Background(), w.store, store.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
