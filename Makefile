@@ -16,7 +16,7 @@ E2E := ./benchmarks/acceptance/...
 UNIT = $$($(GO) list ./... | grep -v benchmarks/acceptance)
 
 help: ## list every target
-	@awk -F ':.*## ' '/^[a-z][a-zA-Z_-]*:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z_-]*:.*## /{printf "%-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## everything on this machine with an embedded broker and a demo; Ctrl-C stops it
 	bin/local --demo
@@ -72,6 +72,9 @@ compare: build ## the gateway at each ack level beside handlers that only answer
 edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 7 minutes
 	.ci/edge $(EDGE)
 
+test-alertmanager: ## notices arrive, stand and resolve in a real Alertmanager, Debian's, started here on loopback, with the race detector
+	.ci/alertmanager
+
 forecast: build ## how early and how exactly exhaustion is predicted in generated periods, into benchmarks/results
 	.ci/forecast
 
@@ -92,4 +95,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-postgres test-kafka test-rules acceptance fuzz mutants check compare edge forecast bench tidy clean
+.PHONY: help run build test torture test-postgres test-kafka test-rules test-alertmanager acceptance fuzz mutants check compare edge forecast bench tidy clean
