@@ -28,7 +28,9 @@ import (
 //     locked, and two partitions can hold one app when partitions were added. Who waits
 //     while he gives rows waits for one who has given that row and not committed; and who
 //     waits for a lock has given all his rows, so that the two kinds of wait make no circle.
-//  3. At Save, where there are dead letters, the row of their total.
+//  3. At Save, the rows of dead letters that were replayed, and after them, where there are
+//     new ones, the row of the total: retention and evictions lock rows and then the total,
+//     too, and wait for no row (SKIP LOCKED).
 //
 // An alarm is of one app, so that whoever holds the app's row also is the only one that
 // writes its alarms. What is known is read behind the locks, each statement in a snapshot of its
