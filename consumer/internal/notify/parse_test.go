@@ -108,7 +108,7 @@ func TestMistakes(t *testing.T) {
 		want       []string // the problems, in order: "line:column: part of the text"
 	}{
 		{"nothing", "", []string{"1:1: channels is missing", "1:1: default is missing; write"}},
-		{"not YAML", "channels: [", []string{"1:11: not YAML"}},
+		{"not YAML", "channels: [", []string{"1: not YAML"}},
 		{"unknown keys", "channels: []\ndefault: []\nchanels: []\n", []string{"3:1: chanels: unknown key; did you mean channels?"}},
 		{"a channel of nothing", "channels:\n  - {}\ndefault: []\n", []string{
 			"2:5: channels[0].name: is missing", "2:5: channels[0].type: is missing; write one of alertmanager, webhook, slack, wecom, dingtalk, feishu",
