@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,11 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
 	"github.com/tidegate/tidegate/internal/process"
-	"github.com/tidegate/tidegate/schema"
 )
 
 // Consumers share a PostgreSQL store: they come and go while alarms come in, and each alarm
@@ -58,92 +54,6 @@ func TestConsumersShareAPostgresStore(t *testing.T) {
 	if deliveries != produced {
 		t.Errorf("%d deliveries, want %d", deliveries, produced)
 	}
-}
-
-// Consumers come and go, two or three at a time, while alarms come in and people are told:
-// each alarm is one row, each of its events the same bytes, and each notice is sent once,
-// whoever saved it, gave it to its channel, and has the channel's lease.
-func TestConsumersComeAndGo(t *testing.T) {
-	b := newBench(t, allTopics())
-	b.store = storetest.Postgres(t)
-	hook := newReceiver(t)
-	notify := writeNotify(t, "channels: [{name: hook, type: webhook, url: '"+hook.URL+"', per_minute: 1000}]\ndefault: [hook]\n")
-	start := func() *running { return b.run("--session-timeout=4s", "--notify", notify) }
-	running := []*running{start(), start()}
-	const rounds, each = 4, 10
-	apps := int64(0)
-	feed := func() {
-		for range each {
-			apps++
-			b.produce("im.alarms.raw", 1400000001+apps, alarm(9100))
-			b.produce("im.alarms.raw", 1400000001+apps, alarm(9100)) // the vendor repeats
-		}
-	}
-	for range rounds {
-		feed()
-		running = append(running, start())
-		feed()
-		if status := running[0].end(); status != process.ExitOK {
-			t.Errorf("exit status %d:\n%s", status, running[0].logs)
-		}
-		running = running[1:]
-	}
-	eventually(t, "all of it", func() bool { return int64(b.committed()) == 2*apps })
-	eventually(t, "all notices", func() bool { return strings.Count(b.list("--state=sent", "--limit=0"), "critical") == int(apps) })
-
-	all := b.alarms("--limit", "0")
-	if int64(len(all)) != apps {
-		t.Errorf("%d alarms, want %d", len(all), apps)
-	}
-	for _, a := range all {
-		if a.Deliveries != 2 {
-			t.Errorf("alarm %s has %d deliveries", a.AlarmID, a.Deliveries)
-		}
-	}
-	events := map[string]string{}
-	for _, r := range b.read("im.alarms") {
-		record := schema.Record{Key: r.Key, Value: r.Value}
-		for _, h := range r.Headers {
-			record.Headers = append(record.Headers, schema.Header{Key: h.Key, Value: h.Value})
-		}
-		event, err := schema.ParseEnriched(&record)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if before, there := events[event.AlarmID]; there && before != string(r.Value) {
-			t.Errorf("two events of alarm %s:\n%s\n%s", event.AlarmID, before, r.Value)
-		}
-		events[event.AlarmID] = string(r.Value)
-	}
-	if int64(len(events)) != apps {
-		t.Errorf("events of %d alarms, want %d", len(events), apps)
-	}
-	told := hook.got()
-	for app := int64(1); app <= apps; app++ {
-		if n := strings.Count(told, fmt.Sprintf(`"title":"[critical] %d:`, 1400000001+app)); n != 1 {
-			t.Errorf("app %d was told of %d times", 1400000001+app, n)
-		}
-	}
-}
-
-// read returns all records of a topic.
-func (b *bench) read(topic string) (all []*kgo.Record) {
-	b.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.kafka.ListenAddrs()...), kgo.ConsumeTopics(topic))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
-	defer cancel()
-	for want := b.count(topic); len(all) < want; {
-		fetched := client.PollFetches(ctx)
-		if err := fetched.Err(); err != nil {
-			b.t.Fatal(err)
-		}
-		all = append(all, fetched.Records()...)
-	}
-	return all
 }
 
 // A database that is away at the start is waited for; one that lets nobody in is a mistake
