@@ -54,7 +54,7 @@ const (
 	selectOldestPending = `SELECT min(at) FROM (
 		SELECT min(created_at) AS at FROM notice WHERE routed_at IS NULL
 		UNION ALL
-		SELECT min(n.created_at) FROM dispatch AS d JOIN notice AS n ON n.seq = d.notice_seq WHERE d.state = 'pending')`
+		SELECT min(n.created_at) FROM dispatch AS d JOIN notice AS n ON n.seq = d.notice_seq WHERE d.state = 'pending') AS waiting`
 )
 
 // Unrouted returns notices that were not given to channels; see Outbox.

@@ -128,17 +128,25 @@ func TestReplaysMakeNoDeadlock(t *testing.T) {
 	s := postgresAt(storetest.Postgres(t)).open(t, Options{Now: atStart, DeadLetterBytes: 3000}).(*postgresStore)
 	const workers, replays, rounds = 3, 3, 40
 	errs := make(chan error, workers+replays)
+	of := func(apps ...int64) map[int64]quota.Period { // so that retention leaves their rows alone
+		periods := map[int64]quota.Period{}
+		for _, app := range apps {
+			periods[app] = quota.Period{LastAt: start.UnixMilli()}
+		}
+		return periods
+	}
 	for worker := range workers {
 		go func() {
 			errs <- func() error {
 				for round := range rounds {
-					tx, err := s.Begin(t.Context(), rawTopic, int32(worker), nil, []int64{1, 2, int64(3 + round%5)})
+					apps := []int64{1, 2, int64(3 + round%5)}
+					tx, err := s.Begin(t.Context(), rawTopic, int32(worker), nil, apps)
 					if err != nil {
 						return err
 					}
 					dead := letter(int64(worker*rounds + round))
 					dead.FailedAt = start.AddDate(0, 0, -(round % 3))
-					c := Changes{DeadLetters: []schema.DeadLetter{dead, letter(int64(round))}, Progress: progressAt(int64(round))}
+					c := Changes{DeadLetters: []schema.DeadLetter{dead, letter(int64(round))}, Periods: of(apps...), Progress: progressAt(int64(round))}
 					c.Progress.Partition = int32(worker)
 					if err := tx.Save(t.Context(), c); err != nil {
 						return err
@@ -164,7 +172,8 @@ func TestReplaysMakeNoDeadlock(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					c := Changes{Replayed: ids, Periods: map[int64]quota.Period{1: {LastAt: start.UnixMilli()}}}
+					c := Changes{Replayed: ids, Periods: of(1, 2)}
+					c.DeadLetters = []schema.DeadLetter{letter(int64(1000 + replay*rounds + round))}
 					switch err := tx.Save(t.Context(), c); {
 					case errors.Is(err, ErrReplayed):
 						continue
