@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -105,8 +106,10 @@ func TestConsumersComeAndGo(t *testing.T) {
 	running := []*running{start(), start()}
 	for range 4 {
 		c.feed(10)
-		running = append(running, start())
+		next := start()
+		running = append(running, next)
 		c.feed(10)
+		eventually(t, "a share for the new one", func() bool { status, _ := next.get("/readyz"); return status == http.StatusOK })
 		if status := running[0].end(); status != process.ExitOK {
 			t.Errorf("exit status %d:\n%s", status, running[0].logs)
 		}
