@@ -67,7 +67,8 @@ func newSender(w *Worker, config *Config, ch *Channel) *sender {
 func (s *sender) inherit(before *sender) {
 	s.limit.sent, s.unsettled, s.keepAt = before.limit.sent, before.unsettled, before.keepAt
 	if s.channel.URL == before.channel.URL { // else it may have been the URL that was wrong
-		s.failures, s.paused, s.fault = before.failures, before.paused, before.fault
+		s.failures, s.paused = before.failures, before.paused
+		s.setFault(before.trouble()) // which the readiness page may ask for at this moment
 	}
 }
 
