@@ -79,6 +79,11 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := b.write(); err != nil {
 		return err
 	}
+	for _, f := range figures(b.samples) {
+		if f.bound.hard && f.above() {
+			b.wrong = append(b.wrong, fmt.Errorf("%s: %s: %s, at most "+f.format, f.part, f.what, f.text(), f.bound.goal))
+		}
+	}
 	if len(b.wrong) > 0 {
 		return errors.Join(append([]error{errWrong}, b.wrong...)...)
 	}
