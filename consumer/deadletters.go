@@ -65,8 +65,8 @@ func checkReason(reason schema.Reason) error {
 	return fmt.Errorf("--reason: want one of %s, have %q", strings.Join(names, ", "), reason)
 }
 
-// openLetters opens the store for reading. False: there is none yet, which was said on stderr.
-func openLetters(con *process.Console, url string) (store.Store, bool, error) {
+// openToRead opens the store for reading. False: there is none yet, which was said on stderr.
+func openToRead(con *process.Console, url string) (store.Store, bool, error) {
 	s, err := store.Open(con.Context, url, store.Options{ReadOnly: true})
 	if errors.Is(err, store.ErrMissing) {
 		fmt.Fprintf(con.Stderr, "consumer: %v: no consumer has run with this --store\n", err)
@@ -147,7 +147,7 @@ func (c *deadlettersListCommand) Run(con *process.Console) error {
 	if !c.All {
 		f.State = store.DeadLettersOpen
 	}
-	s, there, err := openLetters(con, c.Store)
+	s, there, err := openToRead(con, c.Store)
 	if err != nil || !there {
 		return err
 	}
@@ -210,7 +210,7 @@ type deadlettersShowCommand struct {
 
 // Run prints one dead letter. Error: there is none of this id.
 func (c *deadlettersShowCommand) Run(con *process.Console) error {
-	s, there, err := openLetters(con, c.Store)
+	s, there, err := openToRead(con, c.Store)
 	if err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func (c *deadlettersExportCommand) Run(con *process.Console) error {
 	if !c.All {
 		f.State = store.DeadLettersOpen
 	}
-	s, there, err := openLetters(con, c.Store)
+	s, there, err := openToRead(con, c.Store)
 	if err != nil || !there {
 		return err
 	}

@@ -64,7 +64,7 @@ func (c *deadlettersReplayCommand) Run(con *process.Console) error {
 	if err != nil {
 		return err
 	}
-	s, there, err := openLetters(con, c.Store)
+	s, there, err := openToRead(con, c.Store)
 	if err != nil || !there {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/consumer/internal/notify"
-	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/internal/reload"
 )
@@ -35,9 +34,9 @@ func (c *consumer) openNotify(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	outbox, ok := c.store.(store.Outbox)
-	if !ok {
-		return fmt.Errorf("--notify: store %s cannot send notices", store.Name(c.set.Store))
+	outbox, err := outboxOf(c.store, c.set.Store)
+	if err != nil {
+		return fmt.Errorf("--notify: %w", err)
 	}
 	c.p.Go("notify file", c.notify.Run)
 	c.p.OnHangup(func() { _, _ = c.notify.Reload() }) // says itself what is wrong

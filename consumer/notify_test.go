@@ -108,7 +108,7 @@ func TestNoticeGoesAllTheWay(t *testing.T) {
 	if !strings.Contains(second.got(), "【用尽】Harbor Chat（1400000001）：今日建群配额已用 100%") {
 		t.Errorf("came:\n%s", second.got())
 	}
-	if got := b.list("--format=json", "--limit=1"); !strings.HasPrefix(got, `{"channel":"second","state":"sent","sdk_app_id":1400000001,"app_name":"Harbor Chat"`) {
+	if got := b.list("--format=json", "--limit=1"); !strings.HasPrefix(got, `{"id":2,"channel":"second","state":"sent","sdk_app_id":1400000001,"app_name":"Harbor Chat"`) {
 		t.Errorf("list as JSON: %s", got)
 	}
 	if strings.Contains(r.logs.String(), "t0ken") {

@@ -21,8 +21,9 @@ import (
 
 // notifyCommand is what a person does about notices.
 type notifyCommand struct {
-	Test notifyTestCommand `cmd:"" help:"Send a test message to a channel and print what it answers."`
-	List notifyListCommand `cmd:"" help:"Print what became of notices on each channel, the newest first, beside a live consumer or without one."`
+	Test   notifyTestCommand   `cmd:"" help:"Send a test message to a channel and print what it answers."`
+	List   notifyListCommand   `cmd:"" help:"Print what became of notices on each channel, the newest first, beside a live consumer or without one."`
+	Resend notifyResendCommand `cmd:"" help:"Give parked notices to their channels again, after what was wrong was put right. Without --yes it only says how many."`
 }
 
 // notifyTestCommand sends one message.
@@ -63,18 +64,46 @@ func (c *notifyTestCommand) Run(con *process.Console) error {
 	return nil
 }
 
+// dispatchFlags select notices on channels.
+type dispatchFlags struct {
+	ID      int64     `name:"id" env:"-" placeholder:"ID" help:"Only this one, as list has it."`
+	Channel string    `name:"channel" env:"-" placeholder:"NAME" help:"Only of this channel."`
+	App     int64     `name:"app" env:"-" placeholder:"ID" help:"Only of this SdkAppid. 0: of all."`
+	Since   time.Time `name:"since" env:"-" placeholder:"TIME" help:"Only those made at this time, such as 2006-01-02T15:04:05Z, or later."`
+	Until   time.Time `name:"until" env:"-" placeholder:"TIME" help:"Only those made at this time or earlier."`
+}
+
+// filter returns what the flags and limit, a flag of each command's own, select, or what is
+// wrong with them.
+func (f *dispatchFlags) filter(limit int) (store.DispatchFilter, error) {
+	var errs []error
+	if f.ID < 0 {
+		errs = append(errs, fmt.Errorf("--id: want one that list has, have %d", f.ID))
+	}
+	if f.App < 0 || f.App > schema.MaxAppID {
+		errs = append(errs, fmt.Errorf("--app: want an SdkAppid, have %d", f.App))
+	}
+	if limit < 0 {
+		errs = append(errs, fmt.Errorf("--limit: want 0 or more, have %d", limit))
+	}
+	if !f.Until.IsZero() && f.Until.Before(f.Since) {
+		errs = append(errs, errors.New("--until: is before --since"))
+	}
+	return store.DispatchFilter{ID: f.ID, Channel: f.Channel, AppID: f.App, From: f.Since, Until: f.Until, Limit: limit}, errors.Join(errs...)
+}
+
 // notifyListCommand prints dispatches.
 type notifyListCommand struct {
-	storeFlags `embed:""`
-	Channel    string `name:"channel" env:"-" placeholder:"NAME" help:"Only of this channel."`
-	State      string `name:"state" env:"-" enum:",pending,sent,parked" default:"" placeholder:"STATE" help:"Only pending, sent or parked (given up) ones."`
-	App        int64  `name:"app" env:"-" placeholder:"ID" help:"Only of this SdkAppid. 0: of all."`
-	Limit      int    `name:"limit" env:"-" placeholder:"N" default:"20" help:"At most so many. 0: all."`
-	Format     string `name:"format" env:"-" enum:"table,json" placeholder:"FORMAT" default:"table" help:"table, for people, or json, one object a line."`
+	storeFlags    `embed:""`
+	dispatchFlags `embed:""`
+	State         string `name:"state" env:"-" enum:",pending,sent,parked" default:"" placeholder:"STATE" help:"Only pending, sent or parked (given up) ones."`
+	Limit         int    `name:"limit" env:"-" placeholder:"N" default:"20" help:"At most so many. 0: all."`
+	Format        string `name:"format" env:"-" enum:"table,json" placeholder:"FORMAT" default:"table" help:"table, for people, or json, one object a line."`
 }
 
 // listed is one line of --format json.
 type listed struct {
+	ID        int64               `json:"id"`
 	Channel   string              `json:"channel"`
 	State     store.DispatchState `json:"state"`
 	SdkAppID  int64               `json:"sdk_app_id"`
@@ -90,27 +119,34 @@ type listed struct {
 
 // Run opens the store for reading and prints as it reads.
 func (c *notifyListCommand) Run(con *process.Console) error {
-	if c.Limit < 0 {
-		return fmt.Errorf("--limit: want 0 or more, have %d", c.Limit)
-	}
-	s, err := store.Open(con.Context, c.Store, store.Options{ReadOnly: true})
-	if errors.Is(err, store.ErrMissing) {
-		fmt.Fprintf(con.Stderr, "consumer: %v: no consumer has run with this --store\n", err)
-		return nil
-	}
+	f, err := c.filter(c.Limit)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }()
-	outbox, ok := s.(store.Outbox)
-	if !ok {
-		return fmt.Errorf("store %s cannot send notices", store.Name(c.Store))
+	f.State = store.DispatchState(c.State)
+	s, there, err := openToRead(con, c.Store)
+	if err != nil || !there {
+		return err
 	}
-	all := outbox.Dispatches(con.Context, store.DispatchFilter{Channel: c.Channel, State: store.DispatchState(c.State), AppID: c.App, Limit: c.Limit})
+	defer func() { _ = s.Close() }()
+	outbox, err := outboxOf(s, c.Store)
+	if err != nil {
+		return err
+	}
+	all := outbox.Dispatches(con.Context, f)
 	if c.Format == "json" {
 		return printDispatchesJSON(con.Stdout, all)
 	}
 	return printDispatches(con.Stdout, all)
+}
+
+// outboxOf returns the store that url names as what holds notices.
+func outboxOf(s store.Store, url string) (store.Outbox, error) {
+	outbox, ok := s.(store.Outbox)
+	if !ok {
+		return nil, fmt.Errorf("store %s cannot send notices", store.Name(url))
+	}
+	return outbox, nil
 }
 
 func printDispatchesJSON(w io.Writer, all iter.Seq2[store.Dispatch, error]) error {
@@ -120,7 +156,7 @@ func printDispatchesJSON(w io.Writer, all iter.Seq2[store.Dispatch, error]) erro
 			return err
 		}
 		if err := e.Encode(listed{
-			d.Channel, d.State, d.AppID, d.Alarm.AppName, d.Period, d.Kind, d.Step, d.Attempts, d.Error,
+			d.ID, d.Channel, d.State, d.AppID, d.Alarm.AppName, d.Period, d.Kind, d.Step, d.Attempts, d.Error,
 			schema.FormatTime(d.CreatedAt), schema.FormatTime(d.ChangedAt),
 		}); err != nil {
 			return err
@@ -137,10 +173,10 @@ func printDispatches(out io.Writer, all iter.Seq2[store.Dispatch, error]) error 
 			return errors.Join(w.Flush(), err)
 		}
 		if rows == 0 {
-			fmt.Fprintln(w, "MADE (UTC)\tCHANNEL\tSTATE\tKIND\tSTEP\tAPP\tFAILURES\tLAST ERROR")
+			fmt.Fprintln(w, "ID\tMADE (UTC)\tCHANNEL\tSTATE\tKIND\tSTEP\tAPP\tFAILURES\tLAST ERROR")
 		}
 		rows++
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", d.CreatedAt.UTC().Format("2006-01-02 15:04:05"), printable(d.Channel), d.State,
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", d.ID, d.CreatedAt.UTC().Format(time.DateTime), printable(d.Channel), d.State,
 			printable(string(d.Kind)), printable(string(d.Step)), appText(&d.Alarm), d.Attempts, printable(d.Error))
 	}
 	if rows == 0 {

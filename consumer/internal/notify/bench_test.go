@@ -162,6 +162,18 @@ func (b *bench) states() string {
 	return strings.Join(texts, ", ")
 }
 
+// ids returns the ids of all dispatches.
+func (b *bench) ids() (ids []int64) {
+	b.Helper()
+	for d, err := range b.outbox.Dispatches(b.Context(), store.DispatchFilter{}) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		ids = append(ids, d.ID)
+	}
+	return ids
+}
+
 func (b *bench) want(what, got, want string) {
 	b.Helper()
 	if got != want {

@@ -37,8 +37,9 @@
 //   - A channel that is slow or dead delays no other channel, and nothing waits for it in a
 //     transaction: saving alarms never waits for people.
 //   - A notice is sent to each of its channels until the channel takes it, refuses it for
-//     good (parked), or a day is over (parked). Parked ones are in the database with what the
-//     channel said, in `consumer notify list` and in the metrics.
+//     good (parked), or a day is over and it was tried ten times (parked). Parked ones are in
+//     the database with what the channel said, in `consumer notify list` and in the metrics;
+//     a person can have them sent again, with ten more attempts (`consumer notify resend`).
 //   - A message is sent at least once: between the channel's answer and the mark in the
 //     database a consumer can be lost, and then the next one sends it again. Webhooks get
 //     the same webhook-id, Alertmanager the same labels, so that both can tell; the robots

@@ -24,10 +24,21 @@ type realManager struct {
 	url string
 }
 
-// active returns the names of the alerts of an app that stand.
-func (m *realManager) active(app int64) string {
+// standing asks for the alerts of an app that stand.
+func standing(app int64) url.Values {
+	return url.Values{"filter": {fmt.Sprintf(`sdk_app_id="%d"`, app)}}
+}
+
+// told asks for those of them that no other inhibits.
+func told(app int64) url.Values {
+	query := standing(app)
+	query.Set("inhibited", "false")
+	return query
+}
+
+// active returns the names of the alerts that are asked for.
+func (m *realManager) active(query url.Values) string {
 	m.Helper()
-	query := url.Values{"filter": {fmt.Sprintf(`sdk_app_id="%d"`, app)}}
 	res, err := http.Get(m.url + "/api/v2/alerts?" + query.Encode())
 	if err != nil {
 		m.Fatal(err)
@@ -47,26 +58,26 @@ func (m *realManager) active(app int64) string {
 	return strings.Join(names, ", ")
 }
 
-// waitFor waits until exactly want stands, and returns how long that took.
-func (m *realManager) waitFor(app int64, want string) time.Duration {
+// waitFor waits until what is asked for is exactly want, and returns how long that took.
+func (m *realManager) waitFor(query url.Values, want string) time.Duration {
 	m.Helper()
 	began := time.Now()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for ; ; <-tick.C {
-		got := m.active(app)
+		got := m.active(query)
 		if got == want {
 			return time.Since(began)
 		}
 		if time.Since(began) > 20*time.Second {
-			m.Fatalf("stands: %q, want %q", got, want)
+			m.Fatalf("%s: %q, want %q", query.Encode(), got, want)
 		}
 	}
 }
 
 // TestRealAlertmanager fires, escalates and resolves in a real Alertmanager, whose URL is in
-// TIDEGATE_TEST_ALERTMANAGER, such as http://127.0.0.1:9093. It prints how long a step takes
-// from its row to the alert.
+// TIDEGATE_TEST_ALERTMANAGER, such as http://127.0.0.1:9093, and which has the inhibit rules of
+// deploy/alertmanager. It prints how long a step takes from its row to the alert.
 func TestRealAlertmanager(t *testing.T) {
 	base := strings.TrimSuffix(os.Getenv("TIDEGATE_TEST_ALERTMANAGER"), "/")
 	if base == "" {
@@ -96,7 +107,7 @@ func TestRealAlertmanager(t *testing.T) {
 	for range 20 {
 		app++
 		b.tell(fmt.Sprintf("%d step warning", app))
-		took = append(took, m.waitFor(app, "TidegateGroupQuota warning warning"))
+		took = append(took, m.waitFor(standing(app), "TidegateGroupQuota warning warning"))
 	}
 	slices.Sort(took)
 	t.Logf("from the row to the alert: median %s, longest of %d %s", took[len(took)/2].Round(time.Millisecond), len(took), took[len(took)-1].Round(time.Millisecond))
@@ -105,11 +116,13 @@ func TestRealAlertmanager(t *testing.T) {
 	}
 
 	b.tell(fmt.Sprintf("%d step exhausted, %d forecast critical", app, app))
-	m.waitFor(app, "TidegateGroupQuota exhausted critical, TidegateGroupQuota warning warning, TidegateGroupQuotaForecast critical critical")
+	m.waitFor(standing(app), "TidegateGroupQuota exhausted critical, TidegateGroupQuota warning warning, TidegateGroupQuotaForecast critical critical")
+	m.waitFor(told(app), "TidegateGroupQuota exhausted critical")
+	m.waitFor(told(app-2), "TidegateGroupQuota warning warning") // another app's
 	resolve := b.notice(app, quota.KindResolve, schema.SeverityExhausted)
 	b.tell(fmt.Sprintf("%d %s %s", app, resolve.Kind, resolve.Step))
-	m.waitFor(app, "")
+	m.waitFor(standing(app), "")
 	other := app - 1
 	b.tell(fmt.Sprintf("%d digest critical", other))
-	m.waitFor(other, "TidegateGroupQuota warning warning, TidegateGroupQuotaLate critical info")
+	m.waitFor(standing(other), "TidegateGroupQuota warning warning, TidegateGroupQuotaLate critical info")
 }

@@ -30,6 +30,11 @@ const (
 	// given up.
 	tooOld = 24 * time.Hour
 
+	// minAttempts is how often a channel may fail with a notice before it is given up for
+	// its age, which is some ten minutes: it may be that old when it is tried first, after
+	// the consumer was away or when a person sends it again.
+	minAttempts = 10
+
 	// abandonedAfter is how long a channel that is not in the file any more keeps what
 	// waits for it: other consumers may have another file, during a roll-out.
 	abandonedAfter = time.Hour

@@ -211,6 +211,40 @@ func TestBackoffAndGivingUp(t *testing.T) {
 	})
 }
 
+// TestParkedIsSentAgain: what a person sends again after a day has a fresh start, and is given
+// up again only after attempts of its own.
+func TestParkedIsSentAgain(t *testing.T) {
+	run(t, oneHook, func(b *bench) {
+		b.look = idle
+		b.places.set("hook", always(410))
+		_, stop := b.work(b.outbox, "a", nil)
+		b.tell("1 step critical, 2 step critical")
+		b.soon()
+		stop()
+		b.pass(25 * time.Hour)
+		b.work(b.outbox, "b", nil)
+		b.want("refused", b.states(), "hook 1 critical parked, hook 2 critical parked")
+		b.places.set("hook", always(503))
+		resend := func() {
+			b.Helper()
+			if n, err := b.outbox.Resend(b.Context(), b.ids(), time.Now()); n != 2 || err != nil {
+				b.Fatalf("Resend: %d, %v", n, err)
+			}
+		}
+		resend()
+		b.pass(5 * time.Minute)
+		b.want("while the channel is away", b.states(), "hook 1 critical pending, hook 2 critical pending")
+		b.pass(20 * time.Minute)
+		b.want("long after", b.states(), "hook 1 critical parked, hook 2 critical parked")
+		b.places.set("hook", nil)
+		before := len(b.places.to("hook"))
+		resend()
+		b.pass(idle + time.Second)
+		b.want("at last", b.states(), "hook 1 critical sent, hook 2 critical sent")
+		b.want("sent", titles(b.places.to("hook")[before:]), "[late] 2 apps")
+	})
+}
+
 func TestRefusedIsParkedAndVisible(t *testing.T) {
 	run(t, oneHook, func(b *bench) {
 		b.places.set("hook", func(r *sent) (*http.Response, error) {

@@ -18,7 +18,7 @@ import (
 //	notice saved ─▶ Route: a dispatch for each of its channels ─▶ Claim ─▶ sent over HTTP ─▶ Settle: sent
 //	                                                              ▲                      ├▶ pending, for later
 //	                                                              └──────────────────────┤
-//	                                                                                     └▶ parked
+//	                                                                                     └▶ parked ─▶ Resend: pending
 //
 // A channel is sent to by one consumer at a time, which has the channel's lease: only so
 // can a limit of messages a minute be kept and one app's messages stay in order. A
@@ -57,6 +57,12 @@ type Outbox interface {
 	// Kept returns the channel's dispatches that were sent and are to be repeated at now,
 	// oldest first.
 	Kept(ctx context.Context, channel string, now time.Time) ([]Dispatch, error)
+
+	// Resend makes parked dispatches pending again, due at now and as if nothing had failed
+	// yet; Error stays until another takes its place. It returns how many there were: ids of
+	// others, and of none, change nothing. A channel that is in nobody's settings keeps them
+	// until Abandon parks them again.
+	Resend(ctx context.Context, ids []int64, now time.Time) (int, error)
 
 	// Abandon parks what waits for a channel that is none of channels and that nobody
 	// took since before: the channel is gone from the settings of every consumer. It
@@ -109,7 +115,7 @@ type Dispatch struct {
 	ID        int64
 	Channel   string
 	State     DispatchState
-	Attempts  int       // that failed
+	Attempts  int       // that failed, since it was given out or, by Resend, given out again
 	NextAt    time.Time // of a pending one: not before
 	Error     string    // of the last attempt that failed
 	CreatedAt time.Time // when the notice was made
@@ -129,8 +135,11 @@ type Settlement struct {
 
 // DispatchFilter selects dispatches.
 type DispatchFilter struct {
+	ID      int64         // 0: all
 	Channel string        // "": all
 	State   DispatchState // "": all
 	AppID   int64         // 0: all
+	From    time.Time     // of CreatedAt; zero: all
+	Until   time.Time     // of CreatedAt, which is included; zero: all
 	Limit   int           // 0: no limit
 }

@@ -48,6 +48,9 @@ const (
 		WHERE r.seq = ? AND dispatch.kept_until IS NOT NULL
 			AND dispatch.channel = r.channel AND dispatch.app_id = r.app_id AND dispatch.period = r.period`
 
+	updateResent = `UPDATE dispatch SET state = 'pending', attempts = 0, next_at = ?1, changed_at = ?1
+		WHERE state = 'parked' AND seq IN (SELECT value FROM json_each(?2))`
+
 	parkAbandoned = `UPDATE dispatch SET state = 'parked', error = 'no consumer has this channel any more', changed_at = ?
 		WHERE state = 'pending' AND next_at < ? AND channel NOT IN (SELECT value FROM json_each(?))`
 
@@ -176,6 +179,20 @@ func (s *sqliteStore) Kept(ctx context.Context, channel string, now time.Time) (
 	return collect(ctx, s.read, "kept notices", selectKept, []any{channel, now.UnixMilli()}, scanDispatch)
 }
 
+// Resend makes parked dispatches pending again; see Outbox.
+func (s *sqliteStore) Resend(ctx context.Context, ids []int64, now time.Time) (resent int, err error) {
+	list, err := json.Marshal(append([]int64{}, ids...)) // an empty list, not null
+	if err != nil {
+		return 0, err
+	}
+	err = s.change(ctx, "send notices again", func(tx *sql.Tx) error {
+		n, err := changed(tx.ExecContext(ctx, updateResent, now.UnixMilli(), string(list)))
+		resent = int(n)
+		return err
+	})
+	return resent, err
+}
+
 // Abandon parks what nobody takes any more; see Outbox.
 func (s *sqliteStore) Abandon(ctx context.Context, channels []string, before, now time.Time) (parked int, err error) {
 	list, err := json.Marshal(append([]string{}, channels...)) // an empty list, not null
@@ -201,15 +218,23 @@ func (s *sqliteStore) OldestPending(ctx context.Context) (time.Time, error) {
 
 // Dispatches yields dispatches; see Outbox.
 func (s *sqliteStore) Dispatches(ctx context.Context, f DispatchFilter) iter.Seq2[Dispatch, error] {
-	return query(ctx, s.read, f.selection(), scanDispatch)
+	return query(ctx, s.read, f.selection(func(at time.Time) any { return at.UnixMilli() }), scanDispatch)
 }
 
-// selection returns the SELECT of dispatchColumns.
-func (f *DispatchFilter) selection() selection {
+// selection returns the SELECT of dispatchColumns. written returns a time as it stands in
+// the table.
+func (f *DispatchFilter) selection(written func(time.Time) any) selection {
 	s := selection{columns: dispatchColumns, table: dispatchTable, order: "d.seq DESC", limit: f.Limit}
+	and(&s, "d.seq", f.ID)
 	and(&s, "d.channel", f.Channel)
 	and(&s, "d.state", string(f.State))
 	and(&s, "d.app_id", f.AppID)
+	if !f.From.IsZero() {
+		s.when("n.created_at >= ?", written(f.From))
+	}
+	if !f.Until.IsZero() {
+		s.when("n.created_at <= ?", written(f.Until))
+	}
 	return s
 }
 

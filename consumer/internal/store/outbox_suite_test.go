@@ -31,6 +31,8 @@ func testOutbox(t *testing.T, fresh func(t *testing.T) database) {
 		{"a dead owner's notices are taken over, and come again", testTakenOver},
 		{"sent and parked ones do not come again, whoever settles them then", testSettledIsFinal},
 		{"kept ones are repeated until their time, or until they are ended", testKept},
+		{"a parked one that is sent again is as new, another changes nothing", testResend},
+		{"of two who send parked ones again, one does", testResendTwice},
 		{"a channel that nobody has any more is parked", testAbandon},
 		{"the oldest that waits, routed or not", testOldestPending},
 		{"retention takes dispatches with their notices", testRetainDispatches},
@@ -382,6 +384,9 @@ func testRetainDispatches(b *outboxBench) {
 func testDispatchFilter(b *outboxBench) {
 	b.told("1 watch, 2 watch, 3 watch", "x", "y")
 	b.settle("x", 1, Settlement{State: DispatchSent})
+	sent := list(b.T, b.Dispatches(b.Context(), DispatchFilter{State: DispatchSent}))[0]
+	b.now = start.Add(time.Minute)
+	b.told("4 watch", "z")
 	for _, test := range []struct {
 		filter DispatchFilter
 		want   string
@@ -390,7 +395,13 @@ func testDispatchFilter(b *outboxBench) {
 		{DispatchFilter{Channel: "x", State: DispatchPending}, "3 watch, 1 watch"},
 		{DispatchFilter{State: DispatchSent}, "2 watch"},
 		{DispatchFilter{AppID: 3, Limit: 1}, "3 watch"},
-		{DispatchFilter{Channel: "z"}, ""},
+		{DispatchFilter{ID: sent.ID}, "2 watch"},
+		{DispatchFilter{ID: sent.ID, Channel: "y"}, ""},
+		{DispatchFilter{From: b.now}, "4 watch"},
+		{DispatchFilter{From: b.now.Add(time.Millisecond)}, ""},
+		{DispatchFilter{From: start, Until: start, Channel: "y"}, "3 watch, 2 watch, 1 watch"},
+		{DispatchFilter{Until: start.Add(-time.Millisecond)}, ""},
+		{DispatchFilter{Channel: "nobody"}, ""},
 	} {
 		b.want(fmt.Sprint(test.filter), said(list(b.T, b.Dispatches(b.Context(), test.filter))), test.want)
 	}
@@ -413,7 +424,8 @@ func testOutboxReader(b *outboxBench) {
 	b.want("read", said(list(b.T, reader.Dispatches(b.Context(), DispatchFilter{}))), "1 watch")
 	_, _, claimed := reader.Claim(b.Context(), Claim{Channel: "x", Owner: "r", Now: b.now, TTL: ttl, Limit: 1})
 	_, routed := reader.Route(b.Context(), nil, b.now)
-	for what, err := range map[string]error{"Claim": claimed, "Route": routed, "Settle": reader.Settle(b.Context(), nil, b.now)} {
+	_, resent := reader.Resend(b.Context(), nil, b.now)
+	for what, err := range map[string]error{"Claim": claimed, "Route": routed, "Resend": resent, "Settle": reader.Settle(b.Context(), nil, b.now)} {
 		if !errors.Is(err, ErrReadOnly) {
 			b.Errorf("%s of a reader: %v, want ErrReadOnly", what, err)
 		}

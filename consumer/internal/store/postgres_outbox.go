@@ -54,6 +54,11 @@ const (
 		WHERE r.seq = $1 AND dispatch.kept_until IS NOT NULL
 			AND dispatch.channel = r.channel AND dispatch.app_id = r.app_id AND dispatch.period = r.period`
 
+	// updatePostgresResent locks in the order of Settle and of retention.
+	updatePostgresResent = `WITH given AS MATERIALIZED (
+			SELECT seq FROM dispatch WHERE state = 'parked' AND seq = ANY($2::bigint[]) ORDER BY seq FOR UPDATE)
+		UPDATE dispatch SET state = 'pending', attempts = 0, next_at = $1, changed_at = $1 FROM given WHERE dispatch.seq = given.seq`
+
 	parkPostgresAbandoned = `UPDATE dispatch SET state = 'parked', error = 'no consumer has this channel any more', changed_at = $1
 		WHERE state = 'pending' AND next_at < $2 AND channel <> ALL($3::text[])`
 )
@@ -171,6 +176,16 @@ func (s *postgresStore) Kept(ctx context.Context, channel string, now time.Time)
 	return collectPostgres(ctx, s, "kept notices", numbered(selectKept), []any{postgresText(channel), wholeMillis(now)}, scanPostgresDispatch)
 }
 
+// Resend makes parked dispatches pending again; see Outbox.
+func (s *postgresStore) Resend(ctx context.Context, ids []int64, now time.Time) (resent int, err error) {
+	err = s.change(ctx, "send notices again", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, updatePostgresResent, wholeMillis(now), ids)
+		resent = int(tag.RowsAffected())
+		return err
+	})
+	return resent, err
+}
+
 // Abandon parks what nobody takes any more; see Outbox.
 func (s *postgresStore) Abandon(ctx context.Context, channels []string, before, now time.Time) (parked int, err error) {
 	list := make([]string, len(channels)) // where there are none: an empty list, not null
@@ -197,7 +212,7 @@ func (s *postgresStore) OldestPending(ctx context.Context) (time.Time, error) {
 // Dispatches yields dispatches; see Outbox.
 func (s *postgresStore) Dispatches(ctx context.Context, f DispatchFilter) iter.Seq2[Dispatch, error] {
 	f.Channel = postgresText(f.Channel)
-	return queryPostgres(ctx, s, f.selection(), scanPostgresDispatch)
+	return queryPostgres(ctx, s, f.selection(func(at time.Time) any { return wholeMillis(at) }), scanPostgresDispatch)
 }
 
 // scanPostgresDispatch reads dispatchColumns.
