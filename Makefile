@@ -16,7 +16,7 @@ E2E := ./benchmarks/acceptance/...
 UNIT = $$($(GO) list ./... | grep -v benchmarks/acceptance)
 
 help: ## list every target
-	@awk -F ':.*## ' '/^[a-z][a-zA-Z_-]*:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z_-]*:.*## /{printf "%-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## everything on this machine with an embedded broker and a demo; Ctrl-C stops it
 	bin/local --demo
@@ -37,9 +37,16 @@ test: build ## all tests with an embedded broker: packages with the race detecto
 torture: ## crash and fault loops of the gateway for as long as asked: DURATION=10m SEED=7 (a seed that failed comes first)
 	.ci/torture $(or $(DURATION),10m) $(SEED)
 
+test-postgres: ## what is stored and the consumer's tests over a real PostgreSQL, started here as nobody in a folder of its own, with the race detector
+	.ci/test-postgres
+
 test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes: plaintext, then SASL_SSL with ACLs; most faults are acceptance's
 	.ci/test-kafka plaintext -skip '^TestProof'
 	.ci/test-kafka sasl_ssl -skip '^TestProof([^GK]|Gateway[^K]|Kafka[^K])'
+
+test-rules: ## Prometheus' rules: checked, and each alert played minute by minute, with Debian's promtool
+	.ci/promtool check rules deploy/prometheus/rules.yml
+	.ci/promtool test rules deploy/prometheus/rules_test.yml
 
 acceptance: build ## the proof: every fault scenario against three nodes of real Apache Kafka, as one table, also in benchmarks/results; KILLS=1000
 	KILLS='$(KILLS)' .ci/acceptance
@@ -65,6 +72,12 @@ compare: build ## the gateway at each ack level beside handlers that only answer
 edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 7 minutes
 	.ci/edge $(EDGE)
 
+test-alertmanager: ## notices arrive, stand and resolve in a real Alertmanager, Debian's, started here on loopback, with the race detector
+	.ci/alertmanager
+
+forecast: build ## how early and how exactly exhaustion is predicted in generated periods, into benchmarks/results
+	.ci/forecast
+
 bench: build ## figures of this machine into benchmarks/results: compare, the parts over their baselines, memory, the packages; 20 minutes
 	.ci/bench $(COMPARE)
 
@@ -82,4 +95,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-kafka acceptance fuzz mutants check compare edge bench tidy clean
+.PHONY: help run build test torture test-postgres test-kafka test-rules test-alertmanager acceptance fuzz mutants check compare edge forecast bench tidy clean

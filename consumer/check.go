@@ -32,6 +32,7 @@ func (c *checkCommand) Run(con *process.Console) error {
 	defer cancel()
 	c.checkSettings(f)
 	c.checkApps(f)
+	c.checkNotify(f)
 	if !c.Offline {
 		c.checkStore(ctx, f)
 		c.checkKafka(ctx, f)
@@ -78,7 +79,7 @@ func (c *checkCommand) checkStore(ctx context.Context, f *process.Findings) {
 	s, err := store.Open(ctx, c.Store, store.Options{ReadOnly: true})
 	switch {
 	case errors.Is(err, store.ErrMissing):
-		f.Note("--store: %s does not exist yet: the first start makes it", c.Store)
+		f.Note("--store: does not exist yet: the first start makes it: %v", err)
 		return
 	case err != nil:
 		f.Fail("--store: %v", err)
@@ -86,13 +87,13 @@ func (c *checkCommand) checkStore(ctx context.Context, f *process.Findings) {
 	}
 	defer func() { _ = s.Close() }()
 	if err := s.Ping(ctx); err != nil {
-		f.Fail("--store: %s does not answer: %v", c.Store, err)
+		f.Fail("--store: %s does not answer: %v", store.Name(c.Store), err)
 		return
 	}
 	if s.Single() {
-		f.Note("--store: %s is for one consumer, which has all partitions", c.Store)
+		f.Note("--store: %s is for one consumer, which has all partitions", store.Name(c.Store))
 	}
-	f.OK("--store: %s", c.Store)
+	c.checkDatabase(ctx, f, s)
 }
 
 // cluster is what check asks; *kafkaconn.Conn is one.

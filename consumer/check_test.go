@@ -38,13 +38,14 @@ func TestCheck(t *testing.T) {
 			"gives out producer ids", "group tidegate: reachable and new: it begins at the earliest of 0 records", "replication is 1", "no errors", "!NOT_SET_HERE",
 		}},
 		{"beside a consumer that has worked", []kfake.Opt{allTopics()}, func(b *bench) {
+			b.store = sqliteStore(b.t)
 			r := b.run()
 			b.produce("im.alarms.raw", 1, alarm(8000))
 			eventually(b.t, "the event", func() bool { return b.count("im.alarms") == 1 })
 			eventually(b.t, "the commit", func() bool { return len(b.kafka.GroupInfo("tidegate").Commits) == 1 })
 			_ = r.end()
 			b.produce("im.alarms.raw", 1, alarm(8001))
-		}, nil, process.ExitOK, []string{"ok:      --store", "is for one consumer", "offsets in 1 of 3 partitions, 1 records behind"}},
+		}, nil, process.ExitOK, []string{"ok:      --store", "SQLite 3.", "tables are of version", "is for one consumer", "offsets in 1 of 3 partitions, 1 records behind"}},
 		{"no topic", nil, nil, nil, process.ExitFailed, []string{"topic im.alarms.raw", "deploy/kafka/topics.sh", "3 errors", "!group tidegate"}},
 		{"topics to publish to are missing", []kfake.Opt{kfake.SeedTopics(1, "im.alarms.raw")}, nil, nil, process.ExitFailed, []string{"ok:      topic im.alarms.raw", "error:   topic im.alarms:", "error:   topic im.alarms.dlq", "group tidegate: reachable", "2 errors"}},
 		{"Kafka away", nil, func(b *bench) { b.kafka.Close() }, nil, process.ExitFailed, []string{"error:   kafka", "1 errors"}},
@@ -58,6 +59,7 @@ func TestCheck(t *testing.T) {
 			b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "tidegate", Err: kerr.GroupAuthorizationFailed, Count: -1})
 		}, nil, process.ExitFailed, []string{"error:   group tidegate"}},
 		{"store of another program", []kfake.Opt{allTopics()}, func(b *bench) {
+			b.store = sqliteStore(b.t)
 			if err := os.WriteFile(strings.TrimPrefix(b.store, "sqlite:"), bytes.Repeat([]byte("not a database. "), 512), 0o600); err != nil {
 				b.t.Fatal(err)
 			}

@@ -14,7 +14,7 @@ import (
 
 // storeFlags say which database a command is about.
 type storeFlags struct {
-	Store string `name:"store" placeholder:"URL" default:"sqlite:data/tidegate.db" help:"Database of the saved alarms, such as sqlite:PATH; made where it is missing. SQLite serves one consumer, which has all partitions."`
+	Store string `name:"store" placeholder:"URL" default:"sqlite:data/tidegate.db" help:"Database of the saved alarms: sqlite:PATH, made where it is missing, for one consumer, which has all partitions; or postgres://USER@HOST/DATABASE for any number of them, with ?password_file=FILE, PGPASSWORD or ~/.pgpass for the password."`
 }
 
 // settings are all flags of run and check. The defaults stand here and nowhere else.
@@ -27,6 +27,7 @@ type settings struct {
 	Apps string `name:"apps" required:"" placeholder:"FILE" help:"YAML file with the apps that are ours: the same as the gateway's; tokens are not resolved here. Read again when it changes and on SIGHUP."`
 
 	storeFlags    `embed:""`
+	notifyFlags   `embed:""`
 	RetentionDays int `name:"retention-days" placeholder:"DAYS" default:"90" help:"Rows older than this are deleted from the store. 0: never."`
 
 	AdminListen string `name:"admin-listen" placeholder:"HOST:PORT" default:"127.0.0.1:9181" help:"Address of /livez, /readyz and /metrics. It has no authentication: not for the internet."`

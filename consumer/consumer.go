@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/consumer/internal/group"
+	"github.com/tidegate/tidegate/consumer/internal/notify"
 	"github.com/tidegate/tidegate/consumer/internal/pipeline"
 	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/internal/apps"
@@ -33,6 +34,8 @@ type consumer struct {
 	admin    *process.Admin
 	apps     *reload.File[*apps.Snapshot]
 	store    store.Store
+	notify   *reload.File[*notify.Config] // nil: nobody is told
+	notices  *notify.Worker               // nil: nobody is told
 	conn     *kafkaconn.Conn
 	producer *produce.Producer
 	pipeline *pipeline.Pipeline
@@ -45,8 +48,8 @@ type consumer struct {
 func open(ctx context.Context, p *process.Process, set *settings, log *zap.Logger) error {
 	c := &consumer{set: set, log: log, p: p, reg: prometheus.NewRegistry(), ready: new(process.Readiness)}
 	log.Info("consumer starting", zap.String("version", process.Version()), zap.String("apps", process.Absolute(set.Apps)),
-		zap.String("store", set.Store), zap.String("group", set.Group), zap.Strings("brokers", set.Brokers))
-	for _, step := range []func(context.Context) error{c.openAdmin, c.openApps, c.openStore, c.openKafka, c.openGroup} {
+		zap.String("store", store.Name(set.Store)), zap.String("group", set.Group), zap.Strings("brokers", set.Brokers))
+	for _, step := range []func(context.Context) error{c.openAdmin, c.openApps, c.openStore, c.openNotify, c.openKafka, c.openGroup} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -84,15 +87,13 @@ func (c *consumer) openApps(context.Context) (err error) {
 
 // openStore opens the database, brings it up to date, and keeps it from growing for ever.
 func (c *consumer) openStore(ctx context.Context) (err error) {
-	c.store, err = store.Open(ctx, c.set.Store, store.Options{Log: c.log.Named("store")})
+	c.store, err = openWhenThere(ctx, c.set.Store, store.Options{Log: c.log.Named("store")})
 	if err != nil {
 		return fmt.Errorf("--store: %w", err)
 	}
 	c.p.OnStop("store", func(context.Context) error { return c.store.Close() })
-	if c.set.RetentionDays > 0 {
-		r := retention{store: c.store, days: c.set.RetentionDays, log: c.log.Named("retention"), now: time.Now}
-		c.p.Go("retention", r.run)
-	}
+	r := retention{store: c.store, days: c.set.RetentionDays, log: c.log.Named("retention"), now: time.Now}
+	c.p.Go("retention", r.run) // also where rows are kept for ever: it makes room for the days to come
 	return nil
 }
 
@@ -143,7 +144,7 @@ func (c *consumer) assigned(assigned, total int) error {
 		return nil
 	}
 	return fmt.Errorf("store %s is for one consumer that has all partitions, and another one is in group %q: stop that one, or give both a PostgreSQL store",
-		c.set.Store, c.set.Group)
+		store.Name(c.set.Store), c.set.Group)
 }
 
 // kafkaUp says whether Kafka answers both who reads and who writes.

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
 	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
@@ -52,11 +53,25 @@ func newBench(t *testing.T, opts ...kfake.Opt) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	b := &bench{t: t, kafka: k, client: client, addrs: strings.Join(k.ListenAddrs(), ","), apps: filepath.Join(t.TempDir(), "apps.yaml"), store: "sqlite:" + filepath.Join(t.TempDir(), "tidegate.db")}
+	b := &bench{t: t, kafka: k, client: client, addrs: strings.Join(k.ListenAddrs(), ","), apps: filepath.Join(t.TempDir(), "apps.yaml"), store: newStore(t)}
 	if err := os.WriteFile(b.apps, []byte(appsYAML), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// newStore returns the --store value of an empty database: PostgreSQL where there is a server
+// for tests, so that all of the consumer is tested over both.
+func newStore(t *testing.T) string {
+	t.Helper()
+	if os.Getenv(storetest.Variable) != "" {
+		return storetest.Postgres(t)
+	}
+	return sqliteStore(t)
+}
+
+func sqliteStore(t *testing.T) string {
+	return "sqlite:" + filepath.Join(t.TempDir(), "tidegate.db")
 }
 
 func allTopics() kfake.Opt { return kfake.SeedTopics(3, schema.NewTopics("").All()...) }
@@ -118,10 +133,16 @@ type running struct {
 
 func (b *bench) run(more ...string) *running {
 	b.t.Helper()
+	return b.runWith(b.flags(more...))
+}
+
+// runWith runs a consumer with all its flags.
+func (b *bench) runWith(flags []string) *running {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: b.t, logs: &output{}, stop: cancel, done: make(chan int, 1)}
 	go func() {
-		r.done <- execute(ctx, b.flags(append(more, "--admin-listen", "127.0.0.1:0")...), io.Discard, r.logs)
+		r.done <- execute(ctx, append(flags, "--admin-listen", "127.0.0.1:0"), io.Discard, r.logs)
 	}()
 	b.t.Cleanup(func() { r.end() })
 	return r
@@ -326,6 +347,7 @@ func TestMissingTopicIsNotReadyAndNotACrash(t *testing.T) {
 
 func TestSecondConsumerOfASingleStoreStops(t *testing.T) {
 	b := newBench(t, allTopics())
+	b.store = sqliteStore(t)
 	first := b.run("--session-timeout=4s") // a share is refused for one and a half times as long
 	eventually(t, "the first consumer", func() bool { status, _ := first.get("/readyz"); return status == http.StatusOK })
 	other := *b

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/internal/process"
 )
 
@@ -11,9 +12,9 @@ import (
 func (c *consumer) addChecks() {
 	c.ready.Add("store", true, func() (bool, string) {
 		if c.pipeline.StoreUp() {
-			return true, "takes batches: " + c.set.Store
+			return true, "takes batches: " + store.Name(c.set.Store)
 		}
-		return false, "does not take batches, which wait: " + c.set.Store
+		return false, "does not take batches, which wait: " + store.Name(c.set.Store)
 	})
 	c.ready.Add("kafka", true, func() (bool, string) {
 		if c.kafkaUp() {
@@ -29,6 +30,7 @@ func (c *consumer) addChecks() {
 	})
 	c.ready.Add("topics", false, c.topicsCheck)
 	c.ready.Add("file apps", false, c.appsCheck)
+	c.addNotifyChecks()
 	c.ready.Add("build", false, func() (bool, string) { return true, process.Version() })
 }
 

@@ -18,8 +18,9 @@ type retainer interface {
 	Retain(ctx context.Context, days int, now time.Time) (deleted int64, err error)
 }
 
-// retention deletes rows that are older than days, every hour. Deleting is never urgent:
-// what fails is logged and tried again the next hour.
+// retention deletes rows that are older than days, every hour; with days 0 it only has the
+// store make room for the days to come. Neither is urgent: what fails is logged and tried
+// again the next hour.
 type retention struct {
 	store retainer
 	days  int

@@ -51,7 +51,7 @@ func run() error {
 }
 
 // tables are all mutants, in the order in which they are run.
-var tables = slices.Concat(journalMutants, recoveryMutants, keeperMutants, forwardMutants, receiveMutants, hostileMutants, registryMutants, secretMutants, edgeMutants, quarantineMutants, produceMutants, consumerMutants)
+var tables = slices.Concat(journalMutants, recoveryMutants, keeperMutants, forwardMutants, receiveMutants, hostileMutants, registryMutants, secretMutants, edgeMutants, quarantineMutants, produceMutants, consumerMutants, letterMutants)
 
 // choose returns the mutants with one of the names.
 func choose(names string) ([]mutant, error) {

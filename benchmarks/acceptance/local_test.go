@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// What `make run` does: alarms within a minute, and a clean stop on Ctrl-C.
+// What `make run` does: alarms and notices within a minute, and a clean stop on Ctrl-C.
 func TestDemoShowsAlarmsAndStopsCleanly(t *testing.T) {
 	if given(t) != nil {
 		t.Skip("the demo brings its own broker")
@@ -39,17 +39,20 @@ func TestDemoShowsAlarmsAndStopsCleanly(t *testing.T) {
 
 	alarm := regexp.MustCompile(`^\d\d:\d\d:\d\d  (Harbor Chat|Lighthouse Live|Ferry Support|Tidal Games|Pier Market|Buoy Classroom|Try It) .*█.*/.* % .*(ok|watch|warning|critical|exhausted)`)
 	var shown bytes.Buffer
-	reader, alarms, letters := bufio.NewReader(io.TeeReader(out, &shown)), 0, 0
-	for alarms < 60 || letters == 0 {
+	reader, alarms, letters, notices := bufio.NewReader(io.TeeReader(out, &shown)), 0, 0, 0
+	for alarms < 60 || letters == 0 || notices == 0 {
 		line, err := reader.ReadString('\n')
 		if err != nil {
-			t.Fatalf("after %d alarms and %d dead letters: %v\n%s", alarms, letters, err, shown.String())
+			t.Fatalf("after %d alarms, %d dead letters and %d notices: %v\n%s", alarms, letters, notices, err, shown.String())
 		}
 		if alarm.MatchString(line) {
 			alarms++
 		}
 		if strings.Contains(line, "dead letter of app 1400") {
 			letters++
+		}
+		if strings.Contains(line, "✉ notice [") {
+			notices++
 		}
 	}
 	if !strings.Contains(shown.String(), "not for production") || !strings.Contains(shown.String(), "▲ ") {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"time"
@@ -23,7 +24,7 @@ type onceCommand struct {
 	URL         string        `default:"http://127.0.0.1:8080/" placeholder:"URL" help:"The gateway; loopback only (default ${default})."`
 	AppsFile    string        `required:"" placeholder:"FILE" help:"Apps and their tokens, the file that the gateway has."`
 	App         int64         `required:"" placeholder:"ID" help:"SdkAppid to send for."`
-	Store       string        `default:"sqlite:data/tidegate.db" placeholder:"URL" help:"The consumer's --store, read with bin/consumer (default ${default})."`
+	Store       string        `default:"sqlite:data/tidegate.db" env:"TIDEGATE_CONSUMER_STORE" placeholder:"URL" help:"The consumer's --store, read with bin/consumer (default ${default})."`
 	ConsumerBin string        `placeholder:"FILE" help:"The consumer binary (default: beside this one, else bin/consumer)."`
 	Used        int64         `default:"7321" help:"QuotaUsed of the alarm (default ${default})."`
 	Quota       int64         `default:"10000" help:"Quota of the alarm (default ${default})."`
@@ -278,7 +279,8 @@ func (c *onceCommand) rows(ctx context.Context) ([]savedAlarm, error) {
 			return nil, err
 		}
 	}
-	command := exec.CommandContext(ctx, binary, "alarms", "--store="+c.Store, "--app="+strconv.FormatInt(c.App, 10), "--limit=50", "--format=json")
+	command := exec.CommandContext(ctx, binary, "alarms", "--app="+strconv.FormatInt(c.App, 10), "--limit=50", "--format=json")
+	command.Env = append(os.Environ(), "TIDEGATE_CONSUMER_STORE="+c.Store) // no flag: it may have a password
 	var complaint bytes.Buffer
 	command.Stderr = &complaint
 	text, err := command.Output()

@@ -23,10 +23,11 @@ const (
 
 // local is one run.
 type local struct {
-	settings settings
-	out      *printer
-	appsFile string
-	logs     []*os.File
+	settings   settings
+	out        *printer
+	appsFile   string
+	notifyFile string
+	logs       []*os.File
 }
 
 // run starts everything, waits for ctx or for a part that ends by itself, and stops
@@ -37,6 +38,15 @@ func (l *local) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(l.out, "Tidegate on one machine. For trying out, not for production.")
+	notices, err := receiveNotices(l.out)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		notices.close(stopping)
+	}()
 	s, err := stack.Start(ctx, l.options())
 	if err != nil && ctx.Err() != nil {
 		fmt.Fprintln(l.out, "\nStopped before everything was up.")
@@ -64,7 +74,7 @@ func (l *local) run(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the data folder and, where there is none, the apps file.
+// prepare makes the data folder and, where there are none, the apps file and the notify file.
 func (l *local) prepare() error {
 	folder, err := filepath.Abs(l.settings.DataDir)
 	if err != nil {
@@ -74,17 +84,22 @@ func (l *local) prepare() error {
 	if err := os.MkdirAll(l.logFolder(), 0o700); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	l.appsFile = filepath.Join(folder, "apps.yaml")
-	file, err := os.OpenFile(l.appsFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	l.appsFile, l.notifyFile = filepath.Join(folder, "apps.yaml"), filepath.Join(folder, "notify.yaml")
+	return errors.Join(writeSample(l.appsFile, sampleApps), writeSample(l.notifyFile, sampleNotify))
+}
+
+// writeSample writes a file where there is none: one that is there is the person's own.
+func writeSample(path, text string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil // the person's own
+		return nil
+	}
+	if err == nil {
+		_, err = file.WriteString(text)
+		err = errors.Join(err, file.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("write sample apps: %w", err)
-	}
-	_, err = file.WriteString(sampleApps)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("write sample apps: %w", err)
+		return fmt.Errorf("write sample: %w", err)
 	}
 	return nil
 }
@@ -96,6 +111,7 @@ func (l *local) options() stack.Options {
 		DataDir: l.settings.DataDir, AppsFile: l.appsFile, Kafka: l.settings.Flags,
 		GatewayListen: l.settings.GatewayListen,
 		GatewayFlags:  []string{"--drain-timeout=" + drainTimeout.String()},
+		ConsumerFlags: []string{"--notify=" + l.notifyFile},
 	}
 	if l.settings.Verbose {
 		o.Log = l.out
@@ -159,6 +175,7 @@ func (l *local) banner(s *stack.Stack) {
 	rows := [][2]string{
 		{"callbacks", s.GatewayURL()},
 		{"apps", s.GatewayAdminURL() + "/apps  (from " + l.appsFile + ", which is read again when it changes)"},
+		{"notices", "printed here  (who is told: " + l.notifyFile + ", which is read again when it changes)"},
 		{"ready?", s.GatewayAdminURL() + "/readyz?verbose  " + s.ConsumerAdminURL() + "/readyz?verbose"},
 		{"metrics", s.GatewayAdminURL() + "/metrics  " + s.ConsumerAdminURL() + "/metrics"},
 		{"Kafka", strings.Join(s.Kafka().Brokers, ",") + "  (" + broker + ")"},

@@ -34,8 +34,8 @@ type Admin struct {
 	pages []string   // patterns, for the list at /
 }
 
-// NewAdmin binds addr and registers the metrics of Go, of the process and of the build in
-// reg. It serves, from Run on:
+// NewAdmin binds addr and registers the metrics of Go, of the process, of the build and of
+// ready in reg. It serves, from Run on:
 //
 //	/livez            200 as long as the process answers at all
 //	/readyz           200 or 503; with ?verbose what it is made of
@@ -50,7 +50,7 @@ func NewAdmin(addr string, reg *prometheus.Registry, ready *Readiness, log *zap.
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	if err := registerBuildInfo(reg); err != nil {
+	if err := errors.Join(registerBuildInfo(reg), ready.register(reg)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	listener, err := net.Listen("tcp", addr)

@@ -63,6 +63,7 @@ func TestAdminPages(t *testing.T) {
 		"ready":           {"/readyz", 200, "ready\n"},
 		"ready, verbose":  {"/readyz?verbose", 200, "[+] journal: empty\nready\n"},
 		"build":           {"/metrics", 200, `tidegate_build_info{goversion="go1`},
+		"ready, metric":   {"/metrics", 200, "\ntidegate_ready 1\n"},
 		"Go's metrics":    {"/metrics", 200, "go_goroutines "},
 		"the process's":   {"/metrics", 200, "process_open_fds "},
 		"a page of ours":  {"/apps", 200, "two apps"},
@@ -77,6 +78,11 @@ func TestAdminPages(t *testing.T) {
 			}
 		})
 	}
+	ready.Draining(true)
+	if _, body := get(t, a, "/metrics"); !strings.Contains(body, "\ntidegate_ready 0\n") {
+		t.Error("tidegate_ready is not 0 while it drains")
+	}
+	ready.Draining(false)
 	res, err := http.Post("http://"+a.Addr()+"/readyz", "text/plain", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Readiness collects what says whether this process can do its work. The zero value is not
@@ -41,6 +43,19 @@ func (r *Readiness) Draining(on bool) {
 
 // Ready says whether all required checks are ok, and if not, why.
 func (r *Readiness) Ready() (ok bool, why string) { return r.report(io.Discard) }
+
+// register registers what /readyz answers as a metric, as rules cannot ask pages.
+func (r *Readiness) register(reg prometheus.Registerer) error {
+	return reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "tidegate_ready",
+		Help: "1 while /readyz answers 200, 0 while it answers 503: also while the process starts or stops.",
+	}, func() float64 {
+		if ok, _ := r.Ready(); ok {
+			return 1
+		}
+		return 0
+	}))
+}
 
 // report writes every check to w, in the order in which they were added.
 func (r *Readiness) report(w io.Writer) (ok bool, why string) {

@@ -30,17 +30,20 @@ func (p *positions) run(t *testing.T, args ...string) (status int, printed strin
 // and it is not printed once more.
 func TestSecretsAreNoFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"--token=s3cret":                        "tokens: [\"file:PATH\"]",
-		"--token s3cret":                        "tokens: [\"file:PATH\"]",
-		"run --app-tokens=s3cret":               "tokens: [\"file:PATH\"]",
-		"-token=s3cret":                         "tokens: [\"file:PATH\"]",
-		"--Sign=s3cret":                         "tokens: [\"file:PATH\"]",
-		"--kafka-sasl-password=s3cret":          "--kafka-sasl-password-file",
-		"--kafka-sasl-passwd s3cret":            "--kafka-sasl-password-file",
-		"--client-secret=s3cret":                "write it into a file",
-		"--credentials=s3cret":                  "write it into a file",
-		"--size=2 --token=s3cret --colour":      "tokens: [\"file:PATH\"]",
-		"fail --said --token s3cret unexpected": "tokens: [\"file:PATH\"]",
+		"--token=s3cret":                         "tokens: [\"file:PATH\"]",
+		"--token s3cret":                         "tokens: [\"file:PATH\"]",
+		"run --app-tokens=s3cret":                "tokens: [\"file:PATH\"]",
+		"-token=s3cret":                          "tokens: [\"file:PATH\"]",
+		"--Sign=s3cret":                          "tokens: [\"file:PATH\"]",
+		"--kafka-sasl-password=s3cret":           "--kafka-sasl-password-file",
+		"--kafka-sasl-passwd s3cret":             "--kafka-sasl-password-file",
+		"--client-secret=s3cret":                 "write it into a file",
+		"--credentials=s3cret":                   "write it into a file",
+		"--said=postgres://u:s3cret@h/db":        "?password_file=FILE",
+		"--said postgres://u:s3cret@h/db":        "?password_file=FILE",
+		"--said=postgres://h/db?password=s3cret": "?password_file=FILE",
+		"--size=2 --token=s3cret --colour":       "tokens: [\"file:PATH\"]",
+		"fail --said --token s3cret unexpected":  "tokens: [\"file:PATH\"]",
 	} {
 		var out, errOut bytes.Buffer
 		status := CommandLine{Name: "example"}.Execute(t.Context(), new(example), strings.Fields(args), &out, &errOut)
@@ -52,7 +55,7 @@ func TestSecretsAreNoFlags(t *testing.T) {
 			t.Errorf("%s: it was printed:\n%s", args, printed)
 		}
 	}
-	for _, args := range []string{"--remove-token=1", "run --remove-token 1", "--kafka-sasl-password-file=f", "-- --token=x", "--unsigned", "--size=2", ""} {
+	for _, args := range []string{"--remove-token=1", "run --remove-token 1", "--kafka-sasl-password-file=f", "--kafka-sasl-password-file=postgres://u@h/db?password_file=f", "-- --token=x", "--unsigned", "--size=2", ""} {
 		if status, printed := new(positions).run(t, strings.Fields(args)...); status != ExitOK {
 			t.Errorf("%s: %s", args, printed)
 		}

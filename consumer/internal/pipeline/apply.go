@@ -53,7 +53,10 @@ func (p *Pipeline) apply(l loaded) (_ applied, err error) {
 	}
 	a.changes.Periods = a.touched
 	a.changes.Notices = quota.Reduce(a.touched, a.offered, p.o.Now().UTC())
-	a.changes.Progress = a.moved()
+	if a.replay == nil {
+		a.changes.Progress = a.moved()
+	}
+	a.changes.Replayed = madeGood(a.items)
 	for id, n := range a.counted {
 		a.changes.Deliveries = append(a.changes.Deliveries, store.Delivery{AlarmID: id, Count: n})
 	}
@@ -71,7 +74,7 @@ func (a *application) one(it item) (out item) {
 	if it.dead != nil {
 		return a.refuse(it)
 	}
-	handled := a.begun && a.progress.Covers(it.record)
+	handled := a.handled(&it)
 	if saved, ok := a.known[it.id]; ok {
 		return a.again(it, saved, handled)
 	}
@@ -80,13 +83,26 @@ func (a *application) one(it item) (out item) {
 		it.outcome = OutcomeRepeated
 		return it
 	}
+	if it.letter != nil && handled {
+		it.outcome = OutcomeRedelivered // its row is gone: too old
+		return it
+	}
 	return a.fresh(it)
 }
 
-// refuse notes a dead letter.
+// handled says whether the record's effect was saved before: of a dead letter that a replay
+// made it good, and not what the partition's progress says, which passed it by.
+func (a *application) handled(it *item) bool {
+	if it.letter != nil {
+		return !it.letter.ReplayedAt.IsZero()
+	}
+	return a.begun && a.progress.Covers(it.record)
+}
+
+// refuse notes a dead letter. One that is replayed has its row.
 func (a *application) refuse(it item) item {
 	it.outcome = OutcomeDeadLetter
-	if !it.unkept {
+	if !it.unkept && it.letter == nil {
 		a.changes.DeadLetters = append(a.changes.DeadLetters, *it.dead)
 	}
 	return it

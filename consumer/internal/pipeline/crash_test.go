@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidegate/tidegate/consumer/internal/store"
+	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/schema"
 )
@@ -42,7 +43,7 @@ func script() []schema.Record {
 
 // world is everything that outlives a crash: the store, Kafka's topics, the group's offset.
 type world struct {
-	open    func() (store beginner, done func()) // opens the store anew, as a new process does
+	open    func() (store storage, done func()) // opens the store anew, as a new process does
 	sink    *sink
 	offset  int // records[offset:] were not committed
 	crashes int // that took place
@@ -216,19 +217,33 @@ func (w *world) sameAs(t testing.TB, undisturbed *world) {
 // stores are the databases that the crash tests run over.
 var stores = []struct {
 	name string
-	make func(t testing.TB) func() (beginner, func())
+	make func(t testing.TB) func() (storage, func())
 }{
-	{"memory", func(testing.TB) func() (beginner, func()) {
+	{"memory", func(testing.TB) func() (storage, func()) {
 		m := &memory{}
-		return func() (beginner, func()) { return m, func() {} }
+		return func() (storage, func()) { return m, func() {} }
 	}},
-	{"sqlite", func(t testing.TB) func() (beginner, func()) {
+	{"sqlite", func(t testing.TB) func() (storage, func()) {
 		path := filepath.Join(quickDir(t), "tidegate.db")
 		if err := os.WriteFile(path, emptySQLite(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return func() (beginner, func()) {
+		return func() (storage, func()) {
 			s, err := store.Open(context.Background(), "sqlite:"+path, store.Options{Now: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s, func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}},
+	{"postgres", func(t testing.TB) func() (storage, func()) {
+		url := storetest.Postgres(t)
+		return func() (storage, func()) {
+			s, err := store.Open(context.Background(), url, store.Options{Now: now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -276,7 +291,7 @@ var emptySQLite = sync.OnceValue(func() []byte {
 })
 
 // newWorld returns a world with nothing in it.
-func newWorld(t testing.TB, open func() (beginner, func()), batch int) *world {
+func newWorld(t testing.TB, open func() (storage, func()), batch int) *world {
 	t.Helper()
 	s := snapshot(t)
 	records := script()
@@ -292,8 +307,8 @@ func newWorld(t testing.TB, open func() (beginner, func()), batch int) *world {
 func TestKilledAfterEveryStageOfEveryBatch(t *testing.T) {
 	for _, database := range stores {
 		for _, size := range []int{1, 4, 100} {
-			if size == 4 && database.name != "memory" {
-				continue // each kill costs half a second there
+			if size == 4 && database.name == "sqlite" || size == 1 && database.name == "postgres" {
+				continue // each kill costs half a second there, or a whole one
 			}
 			t.Run(fmt.Sprintf("%s, batches of %d", database.name, size), func(t *testing.T) {
 				undisturbed := newWorld(t, database.make(t), size)
@@ -367,12 +382,12 @@ func TestLostAnswerOfACommit(t *testing.T) {
 	undisturbed.process(t, 0)
 	w := newWorld(t, nil, 100)
 	m := &answerless{memory: &memory{}}
-	w.open = func() (beginner, func()) { return m, func() {} }
+	w.open = func() (storage, func()) { return m, func() {} }
 	w.process(t, 0)
 	if m.lost != 1 {
 		t.Fatalf("%d answers lost", m.lost)
 	}
-	w.open = func() (beginner, func()) { return m.memory, func() {} }
+	w.open = func() (storage, func()) { return m.memory, func() {} }
 	w.sameAs(t, undisturbed)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -23,6 +24,7 @@ type decoded struct {
 	topic     string
 	partition int32
 	logEnd    int64
+	replay    *replay // nil: fetched records, not saved dead letters
 }
 
 // item is one record on its way through the stages.
@@ -33,6 +35,7 @@ type item struct {
 	id       string            // the alarm's id; empty where dead is not nil
 	dead     *schema.DeadLetter
 	outcome  Outcome
+	letter   *store.DeadLetter // the row that is replayed; nil: the record was fetched
 
 	event *schema.EnrichedAlarm // what is published; nil: nothing
 	value []byte                // its encoded bytes, as they are stored
@@ -94,7 +97,7 @@ func (p *Pipeline) panicked(it item, stage string, v any) item {
 // bury makes a dead letter of an item.
 func (p *Pipeline) bury(it item, reason schema.Reason, message string) item {
 	letter := schema.NewDeadLetter(*it.record, p.o.Group, reason, message, p.o.Now().UTC())
-	return item{record: it.record, callback: it.callback, dead: &letter}
+	return item{record: it.record, callback: it.callback, dead: &letter, letter: it.letter}
 }
 
 // problem is one thing that is wrong with a record.

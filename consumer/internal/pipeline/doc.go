@@ -21,6 +21,9 @@
 // skipped or put aside for later, which would break the order. Only what the data itself
 // causes is isolated, by halving the batch down to the record, and becomes a dead letter.
 //
+// Replay takes saved dead letters through the same stages instead of fetched records, and
+// closes their rows in the transaction that saves what they brought.
+//
 // Transactions: load begins one, save ends it, and every way out between the two rolls it
 // back. Handle may be called from several goroutines, one per partition.
 package pipeline

@@ -80,6 +80,9 @@ func (m *memory) Begin(ctx context.Context, topic string, partition int32, ids [
 	return tx, nil
 }
 
+// MarkPublished does nothing: the replay's tests run over a real database.
+func (m *memory) MarkPublished(context.Context, []int64) error { return nil }
+
 type memoryTx struct {
 	m        *memory
 	ctx      context.Context

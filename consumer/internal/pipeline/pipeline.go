@@ -15,9 +15,10 @@ import (
 	"github.com/tidegate/tidegate/schema"
 )
 
-// beginner is what the pipeline needs of the store.
-type beginner interface {
+// storage is what the pipeline needs of the store.
+type storage interface {
 	Begin(ctx context.Context, topic string, partition int32, ids []string, apps []int64) (store.Tx, error)
+	MarkPublished(ctx context.Context, letters []int64) error
 }
 
 // producer is what the pipeline needs of internal/produce.
@@ -29,7 +30,7 @@ type producer interface {
 
 // Options configures a Pipeline. Store, Producer, Apps and Topics are required.
 type Options struct {
-	Store    beginner
+	Store    storage
 	Producer producer
 	Apps     func() *apps.Snapshot // the apps file as of now; called once per batch
 	Topics   schema.Topics
@@ -117,12 +118,15 @@ func (p *Pipeline) run(ctx context.Context, d decoded) error {
 			return context.Cause(ctx)
 		case errors.Is(err, errCrash):
 			return err
-		case dataFault(err) && len(d.items) > 1:
+		case isolable(err) && len(d.items) > 1:
 			half := len(d.items) / 2
 			if err := p.run(ctx, d.part(0, half)); err != nil {
 				return err
 			}
 			return p.run(ctx, d.part(half, len(d.items)))
+		case errors.Is(err, store.ErrReplayed):
+			d.replay.note(&d.items[0], Replayed{Elsewhere: true})
+			return nil
 		case dataFault(err) && !d.items[0].hopeless:
 			d.items[0] = p.isolate(d.items[0], err)
 		default:
@@ -136,6 +140,9 @@ func (p *Pipeline) run(ctx context.Context, d decoded) error {
 func dataFault(err error) bool {
 	return errors.Is(err, store.ErrData) || errors.Is(err, errPanicked)
 }
+
+// isolable reports whether err is the fault of some records of a batch, which halving finds.
+func isolable(err error) bool { return dataFault(err) || errors.Is(err, store.ErrReplayed) }
 
 // isolate takes the next step with a record that failed alone: it becomes a dead letter;
 // a dead letter that failed goes to the topic only; and where not even the progress can
@@ -158,14 +165,17 @@ func (p *Pipeline) isolate(it item, err error) item {
 	return it
 }
 
-// finish is publish, and the end of the batch.
+// finish is publish, and the end of the batch, or of the part of a replay.
 func (p *Pipeline) finish(ctx context.Context, s saved) error {
 	b, err := p.publish(ctx, s)
 	if err != nil {
 		return err
 	}
 	p.count(b)
-	return p.crash(StagePublish)
+	if err := p.crash(StagePublish); err != nil {
+		return err
+	}
+	return p.settle(ctx, s.replay, b)
 }
 
 // store is load, apply and save: one transaction, which is over on return.

@@ -50,7 +50,9 @@ func (p *Pipeline) publishEvents(ctx context.Context, s *saved) error {
 			fmt.Sprintf("%s refused the event: %v", p.o.Topics.Alarms, why))
 		it.outcome = OutcomeDeadLetter
 		s.items[from[i]] = it
-		letters = append(letters, *it.dead)
+		if it.letter == nil {
+			letters = append(letters, *it.dead)
+		}
 	}
 	if len(letters) == 0 {
 		return nil
@@ -69,13 +71,13 @@ func (p *Pipeline) eventRecord(it *item) schema.Record {
 	return r
 }
 
-// publishDead produces the batch's dead letters. One that is refused even so is in the
+// publishDead produces the batch's dead letters, but none that is replayed: it is there. One that is refused even so is in the
 // table, or was logged by keep: it must not hold up the partition.
 func (p *Pipeline) publishDead(ctx context.Context, s *saved) error {
 	var records []schema.Record
 	var from []int
 	for i := range s.items {
-		if it := &s.items[i]; it.dead != nil {
+		if it := &s.items[i]; it.dead != nil && it.letter == nil {
 			records = append(records, it.dead.DeadRecord(p.o.Topics.AlarmsDLQ, p.o.MaxRecordBytes))
 			from = append(from, i)
 		}

@@ -21,3 +21,9 @@ func classify(err error) error {
 	}
 	return err
 }
+
+// isBusy says whether another connection had the lock.
+func isBusy(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_BUSY
+}

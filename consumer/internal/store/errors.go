@@ -8,6 +8,11 @@ var (
 	// fault alone, and makes a dead letter of that.
 	ErrData = errors.New("the database refused the data")
 
+	// ErrReplayed says that a dead letter is not open any more: another replay used it,
+	// or it was dropped for its age or for room. Nothing was saved; the caller leaves that
+	// letter out.
+	ErrReplayed = errors.New("the dead letter is not open any more")
+
 	// ErrNewer says that the database was made by a later release. The caller stops and
 	// says so; the operator runs that release, or restores a copy from before it.
 	ErrNewer = errors.New("the database was made by a later release than this one")
@@ -16,14 +21,18 @@ var (
 	// run, or it keeps its rows elsewhere. The caller stops and says so.
 	ErrMissing = errors.New("no database there yet")
 
-	// ErrForeign says that the file holds another program's database. The caller stops
-	// and says so; nothing was changed in it.
-	ErrForeign = errors.New("the file is a database of another program")
+	// ErrForeign says that the file, or the schema, holds another program's tables. The
+	// caller stops and says so; nothing was changed in it.
+	ErrForeign = errors.New("the database is another program's")
+
+	// ErrServer says that the server, or its database, is none that can be used: too old,
+	// not in UTF-8, without a schema. The caller stops and says so.
+	ErrServer = errors.New("the server cannot be used as it is")
 
 	// ErrReadOnly says that a store opened for reading was asked to write: a fault of
 	// the caller.
 	ErrReadOnly = errors.New("the store was opened for reading only")
 
 	// ErrURL says that a --store value cannot be read. The caller stops and says so.
-	ErrURL = errors.New("not a store: want sqlite:PATH, such as sqlite:data/tidegate.db")
+	ErrURL = errors.New("not a store: want sqlite:PATH, such as sqlite:data/tidegate.db, or postgres://USER@HOST/DATABASE")
 )

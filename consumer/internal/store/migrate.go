@@ -102,8 +102,8 @@ func migrate(ctx context.Context, db *sql.DB, all []migration, now time.Time) (f
 	if err != nil {
 		return 0, 0, err
 	}
-	if from > len(all) {
-		return from, from, fmt.Errorf("tables are of version %d, this release writes %d: %w", from, len(all), ErrNewer)
+	if err := notNewer(from, len(all)); err != nil {
+		return from, from, err
 	}
 	if _, err := tx.ExecContext(ctx, createMigrationTable); err != nil {
 		return from, from, fmt.Errorf("create schema_migration: %w", err)
@@ -164,15 +164,31 @@ func installed(ctx context.Context, q queryer) (version, compatible int, err err
 // Errors: ErrMissing, ErrForeign, ErrNewer.
 func readable(ctx context.Context, q queryer, all []migration) error {
 	version, compatible, err := installed(ctx, q)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case version < len(all):
+	}
+	return reads(version, compatible, len(all))
+}
+
+// reads says whether a release whose newest version is latest reads tables of version,
+// which are to be read from version compatible on. Errors: ErrMissing, ErrNewer.
+func reads(version, compatible, latest int) error {
+	switch {
+	case version < latest:
 		return fmt.Errorf("tables are of version %d, this release reads %d, which the consumer makes when it starts: %w",
-			version, len(all), ErrMissing)
-	case compatible > len(all):
+			version, latest, ErrMissing)
+	case compatible > latest:
 		return fmt.Errorf("tables are of version %d, to be read from version %d on, this release reads %d: %w",
-			version, compatible, len(all), ErrNewer)
+			version, compatible, latest, ErrNewer)
+	}
+	return nil
+}
+
+// notNewer says whether a release whose newest version is latest may write to tables of
+// version. Error: ErrNewer.
+func notNewer(version, latest int) error {
+	if version > latest {
+		return fmt.Errorf("tables are of version %d, this release writes %d: %w", version, latest, ErrNewer)
 	}
 	return nil
 }

@@ -10,11 +10,17 @@ import (
 	"go.uber.org/zap"
 )
 
-// Open opens the database that url names, such as sqlite:data/tidegate.db, makes it where
-// there is none, and brings its tables up to date. With o.ReadOnly it changes nothing.
+// Open opens the database that url names, such as sqlite:data/tidegate.db or
+// postgres://tidegate@db.example/tidegate, and brings its tables up to date. A SQLite file
+// is made where there is none; a PostgreSQL database is not. With o.ReadOnly it changes
+// nothing.
 //
-// Errors: ErrURL, ErrNewer, ErrForeign and, with ReadOnly, ErrMissing are for the
-// operator; any other means that the database is away.
+// A postgres URL is libpq's, with pgxpool's pool_max_conns and such, and password_file: the
+// file that holds the password, read again at each connection. Without that the password
+// comes from PGPASSWORD, ~/.pgpass, or the URL. It is never in an error or a log.
+//
+// Errors: ErrURL, ErrNewer, ErrForeign, ErrServer and, with ReadOnly, ErrMissing are for
+// the operator; any other means that the database is away.
 func Open(ctx context.Context, url string, o Options) (Store, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
@@ -25,12 +31,18 @@ func Open(ctx context.Context, url string, o Options) (Store, error) {
 	o.DeadLetterBytes = cmp.Or(o.DeadLetterBytes, DefaultDeadLetterBytes)
 
 	scheme, path, _ := strings.Cut(url, ":")
-	if scheme != "sqlite" || path == "" {
-		return nil, fmt.Errorf("open store %q: %w", url, ErrURL)
+	var s Store
+	var err error
+	switch {
+	case scheme == "sqlite" && path != "":
+		s, err = openSQLite(ctx, path, o)
+	case (scheme == "postgres" || scheme == "postgresql") && strings.HasPrefix(path, "//"):
+		s, err = openPostgres(ctx, url, o)
+	default:
+		err = ErrURL
 	}
-	s, err := openSQLite(ctx, path, o)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", url, err)
+		return nil, fmt.Errorf("open store %q: %w", Name(url), ended(ctx, err))
 	}
 	return s, nil
 }

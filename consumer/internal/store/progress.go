@@ -35,6 +35,7 @@ func (p Progress) after(next Progress) Progress {
 	again := next.Newest.After(p.Newest) // beyond all that was saved: also if its offset is lower
 	if next.Offset <= p.Offset && !again {
 		next.Offset = p.Offset
+		next.LogEnd = max(p.LogEnd, next.LogEnd) // a late owner fetched it long ago
 	}
 	if !again {
 		next.Newest = p.Newest

@@ -36,6 +36,7 @@ func TestProgressAfter(t *testing.T) {
 	at := func(offset int64, seconds int) Progress {
 		return Progress{Topic: rawTopic, Partition: 3, Offset: offset, Newest: start.Add(time.Duration(seconds) * time.Second)}
 	}
+	ending := func(p Progress, logEnd int64) Progress { p.LogEnd = logEnd; return p }
 	for _, test := range []struct {
 		name            string
 		old, next, want Progress
@@ -46,6 +47,8 @@ func TestProgressAfter(t *testing.T) {
 		{"a part of a batch again", at(10, 10), at(4, 4), at(10, 10)},
 		{"a topic made again", at(1000, 10), at(4, 12), at(4, 12)},
 		{"a topic made again, already longer", at(10, 10), at(40, 12), at(40, 12)},
+		{"the same batch again, when the log had grown", ending(at(10, 10), 11), ending(at(10, 10), 15), ending(at(10, 10), 15)},
+		{"an earlier batch of an owner that wakes up late", ending(at(10, 10), 15), ending(at(4, 4), 5), ending(at(10, 10), 15)},
 	} {
 		if got := test.old.after(test.next); got != test.want {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)

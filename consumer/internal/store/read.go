@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// selection is a SELECT of the newest rows first.
+// selection is a SELECT.
 type selection struct {
 	columns string
 	table   string
-	order   string // columns, newest first
+	order   string // columns, each with its direction
 	where   []string
 	args    []any
 	limit   int // 0: no limit
@@ -27,6 +27,12 @@ func and[T comparable](s *selection, column string, value T) {
 		s.where = append(s.where, column+" = ?")
 		s.args = append(s.args, value)
 	}
+}
+
+// when adds a condition, with what stands in the place of its question marks.
+func (s *selection) when(condition string, args ...any) {
+	s.where = append(s.where, condition)
+	s.args = append(s.args, args...)
 }
 
 // text returns the statement.
@@ -107,10 +113,10 @@ func (s *sqliteStore) Notices(ctx context.Context, f NoticeFilter) iter.Seq2[Not
 		limit:   f.Limit,
 	}
 	and(&selected, "app_id", f.AppID)
-	return query(ctx, s.read, selected, scanNotice)
+	return query(ctx, s.read, selected, func(rows *sql.Rows) (Notice, error) { return scanNotice(rows) })
 }
 
-func scanNotice(rows *sql.Rows) (n Notice, err error) {
+func scanNotice(rows scanner) (n Notice, err error) {
 	var alarm sql.RawBytes
 	var created int64
 	if err := rows.Scan(&n.AppID, &n.Period, &n.Kind, &n.Step, &n.Count, &alarm, &created); err != nil {
@@ -121,39 +127,6 @@ func scanNotice(rows *sql.Rows) (n Notice, err error) {
 		return n, fmt.Errorf("decode alarm of notice: %w", err)
 	}
 	return n, nil
-}
-
-// DeadLetters yields dead letters; see Store.
-func (s *sqliteStore) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[DeadLetter, error] {
-	selected := selection{
-		columns: "seq, app_id, reason, message, consumer, topic, partition, offset, record_time, key, key IS NULL, " +
-			"value, value IS NULL, headers, failed_at, replayed_at",
-		table: "dead_letter",
-		order: "seq DESC",
-		limit: f.Limit,
-	}
-	and(&selected, "app_id", f.AppID)
-	and(&selected, "reason", string(f.Reason))
-	return query(ctx, s.read, selected, scanDeadLetter)
-}
-
-func scanDeadLetter(rows *sql.Rows) (d DeadLetter, err error) {
-	var headers []byte
-	var recorded, failed int64
-	var replayed sql.NullInt64
-	var noKey, noValue bool
-	r := &d.Record
-	err = rows.Scan(&d.ID, &d.AppID, &d.Reason, &d.Message, &d.Group, &r.Topic, &r.Partition, &r.Offset, &recorded,
-		&r.Key, &noKey, &r.Value, &noValue, &headers, &failed, &replayed)
-	if err != nil {
-		return d, err
-	}
-	r.Key, r.Value = orNull(r.Key, noKey), orNull(r.Value, noValue)
-	r.Time = time.UnixMilli(recorded).UTC()
-	d.FailedAt = time.UnixMilli(failed).UTC()
-	d.ReplayedAt = optionalTime(replayed)
-	r.Headers, err = parseHeaders(headers)
-	return d, err
 }
 
 // orNull returns a column's bytes: null and empty are two things in Kafka, but not in what

@@ -24,6 +24,7 @@ func (t *sqliteTx) Save(ctx context.Context, c Changes) error {
 		{"periods", t.savePeriods},
 		{"notices", t.saveNotices},
 		{"dead letters", t.saveDeadLetters},
+		{"replayed", t.saveReplayed},
 		{"progress", t.saveProgress},
 	} {
 		if err := step.run(ctx, &c); err != nil {
@@ -150,8 +151,28 @@ func (t *sqliteTx) evictDeadLetters(ctx context.Context) error {
 	return nil
 }
 
+// saveReplayed closes the dead letters that were replayed, all or none: two replays of one
+// letter must not both count.
+func (t *sqliteTx) saveReplayed(ctx context.Context, c *Changes) error {
+	if len(c.Replayed) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(c.Replayed)
+	if err != nil {
+		return err
+	}
+	closed, err := t.exec(ctx, t.s.stmts.replayed, t.s.o.Now().UnixMilli(), string(list))
+	if err != nil {
+		return err
+	}
+	return allClosed(closed, c.Replayed)
+}
+
 func (t *sqliteTx) saveProgress(ctx context.Context, c *Changes) error {
 	p := c.Progress
+	if p.Topic == "" {
+		return nil
+	}
 	if t.hasProgress {
 		p = t.progress.after(p)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -88,7 +89,11 @@ func (s *sqliteStore) openForWriting(ctx context.Context, migrations []migration
 	s.write.SetMaxOpenConns(1)
 	s.openReaders()
 
-	from, to, err := migrate(ctx, s.write, migrations, s.o.Now())
+	var from, to int
+	err = untilFree(ctx, func() (err error) {
+		from, to, err = migrate(ctx, s.write, migrations, s.o.Now())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -99,6 +104,24 @@ func (s *sqliteStore) openForWriting(ctx context.Context, migrations []migration
 	s.o.Log.Info("opened the database",
 		zap.String("path", s.path), zap.Bool("made", made), zap.Int("version_before", from), zap.Int("version", to))
 	return nil
+}
+
+// untilFree runs do again while another process has the file's lock, for about busyTimeout.
+// SQLite itself waits, but not where the one who asks holds a read lock, as when a new file
+// is switched to a write-ahead log: two who start at once would wait for each other.
+func untilFree(ctx context.Context, do func() error) error {
+	const pause = 10 * time.Millisecond
+	for deadline := time.Now().Add(busyTimeout); ; {
+		err := do()
+		if !isBusy(err) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause/2 + rand.N(pause)): // not in step with the other
+		}
+	}
 }
 
 // openForReading opens the readers' pool of a database that is there.

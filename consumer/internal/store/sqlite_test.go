@@ -64,7 +64,7 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		{"no scheme", "data/tidegate.db", false, ErrURL, "want sqlite:PATH"},
 		{"no path", "sqlite:", false, ErrURL, "want sqlite:PATH"},
-		{"another database", "mysql:x", false, ErrURL, "mysql:x"},
+		{"another database", "mysql:x", false, ErrURL, "mysql:"},
 		{"nothing", "", false, ErrURL, "want sqlite:PATH"},
 		{"a text file", "sqlite:" + file, false, nil, "not a database"},
 		{"a folder", "sqlite:" + dir, false, nil, dir},

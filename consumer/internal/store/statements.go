@@ -73,6 +73,13 @@ const (
 	updateDeliveries = `UPDATE alarm SET deliveries = deliveries + more.value
 		FROM json_each(?) AS more WHERE alarm_id = more.key`
 
+	// updateReplayed and updatePublished take a time and a JSON array of ids.
+	updateReplayed = `UPDATE dead_letter SET replayed_at = ?
+		WHERE seq IN (SELECT value FROM json_each(?)) AND replayed_at IS NULL`
+
+	updatePublished = `UPDATE dead_letter SET published_at = ?
+		WHERE seq IN (SELECT value FROM json_each(?)) AND replayed_at IS NOT NULL AND published_at IS NULL`
+
 	selectDeadBytes = `SELECT bytes FROM dead_letter_total`
 
 	deleteOldestLetters = `DELETE FROM dead_letter WHERE seq IN (SELECT seq FROM dead_letter ORDER BY seq LIMIT ?)`
@@ -85,7 +92,7 @@ type statements struct {
 	inserts map[string][]*sql.Stmt // by table, as chunkRows
 
 	known, periods, progress *sql.Stmt
-	deliveries               *sql.Stmt
+	deliveries, replayed     *sql.Stmt
 	deadBytes, deleteOldest  *sql.Stmt
 }
 
@@ -111,6 +118,7 @@ func prepareStatements(ctx context.Context, db *sql.DB) (*statements, error) {
 	s.periods = prepare(selectPeriods)
 	s.progress = prepare(selectProgress)
 	s.deliveries = prepare(updateDeliveries)
+	s.replayed = prepare(updateReplayed)
 	s.deadBytes = prepare(selectDeadBytes)
 	s.deleteOldest = prepare(deleteOldestLetters)
 	if err := errors.Join(errs...); err != nil {

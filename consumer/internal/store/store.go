@@ -31,14 +31,20 @@ type Store interface {
 	// Notices yields notices, the one made last first, as Alarms does.
 	Notices(ctx context.Context, f NoticeFilter) iter.Seq2[Notice, error]
 
-	// DeadLetters yields dead letters, the one saved last first, as Alarms does.
+	// DeadLetters yields dead letters, the one saved last first unless the filter says
+	// otherwise, as Alarms does.
 	DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[DeadLetter, error]
+
+	// MarkPublished notes of replayed dead letters that Kafka has what they published.
+	// Ids of others, and of none, change nothing.
+	MarkPublished(ctx context.Context, ids []int64) error
 
 	// Retain deletes what is older than days before now: alarms by the time of receipt
 	// (the vendor's may lie years back or ahead), notices and dead letters by when they
 	// were made, periods by their last alarm. It works in small transactions, so that
 	// saving goes on between them, and returns how many rows it deleted, also with an
-	// error. Days of 0 or less keep everything.
+	// error. Days of 0 or less keep everything. Where days need tables of their own, those
+	// of the days to come are made first, whatever days is.
 	Retain(ctx context.Context, days int, now time.Time) (deleted int64, err error)
 
 	// Begun says whether anything of the topic was ever saved, whatever became of the rows.
@@ -46,6 +52,9 @@ type Store interface {
 
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
+
+	// About says what database it is, for `check`.
+	About(ctx context.Context) (About, error)
 
 	// Single says whether only one consumer can use the database, which must then own
 	// all partitions.
@@ -70,7 +79,8 @@ type Tx interface {
 
 	// Save writes all changes and commits. Once it returned nil they survive a loss of
 	// power; after an error nothing was saved. The transaction is over either way.
-	// ErrData: the data is at fault, to try again is no use.
+	// ErrData: the data is at fault, to try again is no use. ErrReplayed: a letter of
+	// c.Replayed is not open any more.
 	Save(ctx context.Context, c Changes) error
 
 	// Rollback ends the transaction without saving. After Save or Rollback it does
@@ -94,7 +104,8 @@ type Changes struct {
 	Periods     map[int64]quota.Period // new states, by app
 	Notices     []quota.Notice
 	DeadLetters []schema.DeadLetter
-	Progress    Progress
+	Replayed    []int64  // dead letters that these changes make good: their ReplayedAt is set with them
+	Progress    Progress // of the partition; without a topic, as in a replay, none is saved
 }
 
 // Alarm is one saved alarm. The slices are not kept beyond Save, and those that are read
@@ -124,6 +135,10 @@ type DeadLetter struct {
 	ID         int64     // of the row, for show and replay
 	AppID      int64     // as far as the record's key says, else 0
 	ReplayedAt time.Time // zero: not yet
+
+	// PublishedAt is when Kafka had what the replay published. Zero beside a ReplayedAt:
+	// the replay was interrupted in between.
+	PublishedAt time.Time
 }
 
 // AlarmFilter selects alarms.
@@ -140,10 +155,35 @@ type NoticeFilter struct {
 
 // DeadLetterFilter selects dead letters.
 type DeadLetterFilter struct {
-	Reason schema.Reason // "": all
-	AppID  int64         // 0: all
-	Limit  int           // 0: no limit
+	ID     int64           // 0: all
+	Reason schema.Reason   // "": all
+	AppID  int64           // 0: all
+	From   time.Time       // of FailedAt; zero: all
+	Until  time.Time       // of FailedAt, which is included; zero: all
+	State  DeadLetterState // 0: all
+	After  int64           // only ids above it
+	Order  DeadLetterOrder // 0: the one saved last first
+	Limit  int             // 0: no limit
 }
+
+// DeadLetterState is how far the replay of a dead letter is.
+type DeadLetterState uint8
+
+// The states.
+const (
+	DeadLettersAll         DeadLetterState = iota
+	DeadLettersOpen                        // not replayed
+	DeadLettersUnpublished                 // replayed, but Kafka may not have what that published
+)
+
+// DeadLetterOrder is an order of dead letters.
+type DeadLetterOrder uint8
+
+// The orders.
+const (
+	NewestFirst DeadLetterOrder = iota
+	OldestFirst                 // as they were saved
+)
 
 // DefaultDeadLetterBytes bounds what the saved dead letters hold together.
 const DefaultDeadLetterBytes = 1 << 30

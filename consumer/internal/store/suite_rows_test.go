@@ -75,11 +75,15 @@ func testStrangeText(t *testing.T, d database) {
 func testStrangeTimes(t *testing.T, d database) {
 	s := d.open(t, Options{})
 	old, ahead, sample := alarm(1, 0), alarm(1, 1), alarm(1, 2)
-	old.VendorTime = start.AddDate(0, 0, -40)
+	dated := func(a *Alarm, at time.Time) { // as schema.AlarmID has it
+		a.VendorTime = at
+		a.Event.AlarmID = fmt.Sprintf("%012x", at.UnixMilli()) + a.Event.AlarmID[12:]
+	}
+	dated(&old, start.AddDate(0, 0, -40))
 	old.Event.EventTime = schema.FormatTime(old.VendorTime)
-	ahead.VendorTime = start.AddDate(1, 0, 0)
+	dated(&ahead, start.AddDate(1, 0, 0))
 	ahead.Event.EventTimeSource = schema.EventTimeReceipt
-	sample.VendorTime = time.UnixMilli(1670574414123).UTC()
+	dated(&sample, time.UnixMilli(1670574414123).UTC())
 	sample.Event.EventTime = schema.FormatTime(sample.VendorTime)
 	want := []Alarm{encoded(old), encoded(ahead), encoded(sample)}
 	none := alarm(1, 3)
@@ -87,6 +91,9 @@ func testStrangeTimes(t *testing.T, d database) {
 	want = append(want, none)
 	save(t, s, Changes{Alarms: want, Progress: progressAt(3)})
 	equal(t, "alarms", read(t, s).Alarms, want)
+	if known := begin(t, s, idsOf(want)).Known(); len(known) != len(want) {
+		t.Errorf("%d of %d alarms known", len(known), len(want))
+	}
 }
 
 func testTwoOfOneApp(t *testing.T, d database) {
@@ -96,6 +103,27 @@ func testTwoOfOneApp(t *testing.T, d database) {
 	second = encoded(second)
 	save(t, s, Changes{Alarms: []Alarm{first, second}, Progress: progressAt(1)})
 	equal(t, "alarms", read(t, s).Alarms, []Alarm{first, second})
+}
+
+// testChangedTimeZone has the apps file move an app to another zone between two copies of
+// an alarm: the second one's period is another day.
+func testChangedTimeZone(t *testing.T, d database) {
+	s := d.open(t, Options{})
+	first := alarm(1, 0)
+	handle(t, s, rawAt(0, 0, first))
+	second := alarm(1, 0)
+	second.Event.Period, second.Event.RawOffset = "2026-11-22", 1
+	second = encoded(second)
+	handle(t, s, rawAt(1, 1, second))
+	// Also where whoever saves it did not ask what is known.
+	save(t, s, Changes{Alarms: []Alarm{second}, Periods: map[int64]quota.Period{1: {Date: "2026-11-22", Number: 1}}, Progress: progressAt(2)})
+	want := first
+	want.Deliveries = 3
+	got := read(t, s)
+	equal(t, "alarms", got.Alarms, []Alarm{want})
+	if got.Periods[1].Date != "2026-11-22" {
+		t.Errorf("period %v", got.Periods[1])
+	}
 }
 
 func testLargeBatch(t *testing.T, d database) {

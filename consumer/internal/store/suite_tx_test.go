@@ -272,6 +272,119 @@ func testSerial(t *testing.T, d database) {
 	}
 }
 
+func testPartitionIsHeld(t *testing.T, d database) {
+	s := d.open(t, Options{})
+	const workers, rounds = 4, 10
+	done := make(chan error, workers)
+	for range workers {
+		go func() {
+			for range rounds {
+				tx, err := s.Begin(t.Context(), rawTopic, 3, nil, nil)
+				if err != nil {
+					done <- err
+					return
+				}
+				p, _ := tx.Progress()
+				if err := tx.Save(t.Context(), Changes{Progress: progressAt(p.Offset + 1)}); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range workers {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, "progress", read(t, s).Progress, progressAt(workers*rounds))
+}
+
+// testNewAppIsHeld begins twice over an app that has no row to lock, of two partitions as
+// when partitions were added: the second one sees what the first one saved.
+func testNewAppIsHeld(t *testing.T, d database) {
+	s := d.open(t, Options{})
+	first := begin(t, s, nil, 1, 2)
+	second := make(chan error, 1)
+	go func() {
+		tx, err := s.Begin(t.Context(), rawTopic, 4, nil, []int64{2, 3})
+		if err == nil {
+			if tx.Periods()[2].Date == "" {
+				err = errors.New("began before the other was over")
+			}
+			tx.Rollback()
+		}
+		second <- err
+	}()
+	c := Changes{Periods: map[int64]quota.Period{1: {Date: "2026-11-23"}, 2: {Date: "2026-11-23"}}, Progress: progressAt(1)}
+	if err := first.Save(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	if p := begin(t, s, nil, 3).Periods(); len(p) != 0 {
+		t.Errorf("an app that was only asked about has a period: %v", p)
+	}
+}
+
+func testCancelledWaiting(t *testing.T, d database) {
+	s := d.open(t, Options{})
+	holding := begin(t, s, nil, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Begin(ctx, rawTopic, 3, nil, []int64{1}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Begin: %v", err)
+	}
+	if err := holding.Save(t.Context(), batch()); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, s, nil, 1).Rollback()
+}
+
+// testStaleOwner has two consumers that both believe they own the partition, as one that
+// was stopped (SIGSTOP) for longer than its session. Its transaction is gone; what it holds
+// in hand it handles once more, behind its successor.
+func testStaleOwner(t *testing.T, d database) {
+	s := d.open(t, Options{})
+	var records []rawRecord
+	for i := range 30 {
+		records = append(records, rawAt(int64(i), i, alarm(1, i)))
+	}
+	handle(t, s, records[:10]...)
+	stale, stop := context.WithCancel(t.Context())
+	defer stop()
+	late, err := s.Begin(stale, rawTopic, 3, idsOf([]Alarm{records[10].alarm}), []int64{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	handle(t, s, records[10:25]...)
+	save(t, s, Changes{Periods: map[int64]quota.Period{1: {Date: "2026-11-23", Number: 25}}, Progress: progressAt(24)})
+	before := read(t, s)
+
+	c := Changes{Alarms: []Alarm{records[10].alarm}, Periods: map[int64]quota.Period{1: {Number: 10}}, Progress: progressAt(10)}
+	if err := late.Save(stale, c); err == nil {
+		t.Error("the transaction that ended was saved")
+	}
+	equal(t, "contents", read(t, s), before)
+	handle(t, s, records[10:20]...) // all of it behind the successor
+	equal(t, "contents", read(t, s), before)
+	handle(t, s, records[20:30]...) // half of it
+	after := read(t, s)
+	equal(t, "progress", after.Progress, progressAt(29))
+	equal(t, "periods", after.Periods, before.Periods)
+	for _, n := range deliveries(t, s) {
+		if n != 1 {
+			t.Errorf("deliveries %v, want 1 each", deliveries(t, s))
+		}
+	}
+	if len(after.Alarms) != 30 {
+		t.Errorf("%d alarms, want 30", len(after.Alarms))
+	}
+}
+
 func testConcurrentReader(t *testing.T, d database) {
 	writer := d.open(t, Options{})
 	reader := d.open(t, Options{ReadOnly: true})
