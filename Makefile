@@ -72,7 +72,7 @@ compare: build ## the gateway at each ack level beside handlers that only answer
 edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 7 minutes
 	.ci/edge $(EDGE)
 
-test-alertmanager: ## notices arrive, stand and resolve in a real Alertmanager, Debian's, started here on loopback, with the race detector
+test-alertmanager: ## the sample for Alertmanager checked; notices arrive, stand, inhibit and resolve in a real one, Debian's, started here on loopback, with the race detector
 	.ci/alertmanager
 
 forecast: build ## how early and how exactly exhaustion is predicted in generated periods, into benchmarks/results
