@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,12 +25,12 @@ import (
 // it goes by the machine's clock.
 const Variable = "TIDEGATE_TEST_CLOCK"
 
-// Clock is the wall clock of the binaries that were started with its file. It is not safe for
-// use by several goroutines while Set is called.
+// Clock is the wall clock of the binaries that were started with its file. It may be used by
+// several goroutines at once.
 type Clock struct {
 	path   string
 	file   *os.File
-	offset time.Duration
+	offset atomic.Int64 // nanoseconds
 }
 
 // New makes the file in folder and sets the clock. The caller closes it.
@@ -53,7 +54,10 @@ func (c *Clock) Close() error { return c.file.Close() }
 func (c *Clock) Path() string { return c.path }
 
 // Now returns the time by the clock.
-func (c *Clock) Now() time.Time { return time.Now().Add(c.offset) }
+func (c *Clock) Now() time.Time { return time.Now().Add(c.Ahead()) }
+
+// Ahead returns how far the clock is ahead of the machine's.
+func (c *Clock) Ahead() time.Duration { return time.Duration(c.offset.Load()) }
 
 // Set sets the clock. On return every binary goes by it.
 func (c *Clock) Set(at time.Time) error {
@@ -62,7 +66,7 @@ func (c *Clock) Set(at time.Time) error {
 	if _, err := c.file.WriteAt(word, 0); err != nil {                          // one aligned word, which readers have mapped
 		return fmt.Errorf("set the clock: %w", err)
 	}
-	c.offset = offset
+	c.offset.Store(offset.Nanoseconds())
 	return nil
 }
 

@@ -107,7 +107,8 @@ func (g *generator) walk(app *App, at time.Time) {
 func (g *generator) news(app *App, at time.Time, n int) []Call {
 	from, to := at.Add(-newsAge), at.Add(newsAhead)
 	first, beforeMidnight := from, false
-	if midnight := at.Equal(startOfDay(at, app.Zone)); midnight && !(app.profile == steady && app.sentNews) {
+	knownStep := app.profile == steady && app.sentNews
+	if at.Equal(startOfDay(at, app.Zone)) && !knownStep {
 		if app.ID%2 == 0 {
 			to, beforeMidnight = at.Add(-time.Millisecond), true
 		} else {
@@ -226,7 +227,6 @@ func (g *generator) malformed(app *App, at time.Time) Call {
 	open := good[:len(good)-1]
 	ways := []struct{ reason, body string }{
 		{"bad_json", open},
-		{"bad_json", ""},
 		{"bad_json", good + " {}"},
 		{"bad_json", good + " // a comment"},
 		{"bad_json", "[" + good + "]"},

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -40,8 +41,8 @@ type Day struct {
 
 // Alarm is a saved alarm: its one row.
 type Alarm struct {
-	Event      map[string]any // the event's fields as encoding/json reads them
-	Deliveries int            // records that say the same
+	Event      []byte // JSON with the fields of the event, in alphabetical order
+	Deliveries int    // records that say the same
 }
 
 // Place is where a record stands.
@@ -131,8 +132,12 @@ func (d *Day) record(r *Record) error {
 		a.at, a.source = vendor, "vendor"
 	}
 	a.event = app.facts(r, a)
-	d.Alarms[id] = &Alarm{Event: a.event, Deliveries: 1}
 	d.batch[number] = append(d.batch[number], app.take(a)...)
+	event, err := json.Marshal(a.event)
+	if err != nil {
+		return fmt.Errorf("alarm %s: %w", id, err)
+	}
+	d.Alarms[id] = &Alarm{Event: event, Deliveries: 1}
 	return nil
 }
 

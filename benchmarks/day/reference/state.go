@@ -168,10 +168,11 @@ func (s *state) forecast(a *alarm) time.Time {
 			newest = p.at
 		}
 	}
+	s.points = slices.DeleteFunc(s.points, func(p point) bool { return p.at.Before(newest.Add(-30 * time.Minute)) })
 	last := map[int64]point{} // of each half minute
 	for _, p := range s.points {
 		slot := p.at.UnixMilli() / 30_000
-		if q, found := last[slot]; p.at.Before(newest.Add(-30*time.Minute)) || found && (q.at.After(p.at) || q.at.Equal(p.at) && q.used >= p.used) {
+		if q, found := last[slot]; found && (q.at.After(p.at) || q.at.Equal(p.at) && q.used >= p.used) {
 			continue
 		}
 		last[slot] = p
