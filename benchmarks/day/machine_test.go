@@ -129,8 +129,13 @@ func (m *machine) openKafka() {
 			t.Fatalf("keep %s: %v", r.ResourceName, err)
 		}
 	}
-	if m.from, err = stack.Ends(t.Context(), m.kafka, m.topics.All()...); err != nil {
-		t.Fatal(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // leaders of new topics are not known everywhere at once
+		if m.from, err = stack.Ends(t.Context(), m.kafka, m.topics.All()...); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }
 

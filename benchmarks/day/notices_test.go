@@ -145,7 +145,7 @@ func (d *played) alerts(want *reference.Day) []told {
 		date, _, _ := strings.Cut(n.Period, "#")
 		a := told{date: date, wave: d.waveOf(made.Now), ends: len(d.plan.Waves), over: want.Midnight(n.App, made.At)}
 		name := map[string]string{"step": "TidegateGroupQuota", "forecast": "TidegateGroupQuotaForecast", "digest": "TidegateGroupQuotaLate"}[n.Kind]
-		severity := map[string]string{"watch": "info", "warning": "warning", "critical": "critical", "exhausted": "critical"}[n.Step]
+		severity := map[string]string{"ok": "info", "watch": "info", "warning": "warning", "critical": "critical", "exhausted": "critical"}[n.Step]
 		if a.late = n.Kind == "digest" || !made.Now.Before(a.over); a.late {
 			name, severity = "TidegateGroupQuotaLate", "info"
 		}
