@@ -72,6 +72,9 @@ compare: build ## the gateway at each ack level beside handlers that only answer
 edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 7 minutes
 	.ci/edge $(EDGE)
 
+day: ## a day of 300 apps and 400,000 callbacks through Kafka, PostgreSQL and Alertmanager while consumers are killed, stopped and added, held to a computation of its own; 6 minutes
+	.ci/day
+
 test-alertmanager: ## the sample for Alertmanager checked; notices arrive, stand, inhibit and resolve in a real one, Debian's, started here on loopback, with the race detector
 	.ci/alertmanager
 
@@ -95,4 +98,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-postgres test-kafka test-rules test-alertmanager acceptance fuzz mutants check compare edge forecast bench tidy clean
+.PHONY: help run build test torture test-postgres test-kafka test-rules test-alertmanager day acceptance fuzz mutants check compare edge forecast bench tidy clean

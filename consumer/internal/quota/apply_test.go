@@ -2,6 +2,7 @@ package quota
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -264,5 +265,25 @@ func TestZeroPeriodJSON(t *testing.T) {
 		if pretty(t, p) != pretty(t, Period{}) {
 			t.Errorf("%s is %s", text, pretty(t, p))
 		}
+	}
+}
+
+// Promise: what a notice says of its alarm is the alarm's whole event, as it is saved: also
+// where it tells the end of the period before, which is known before the event is complete.
+func TestNoticesHaveTheSavedEvent(t *testing.T) {
+	w := newWorld(t, "Asia/Shanghai")
+	var kinds []Kind
+	for _, text := range []string{"11-23 10:00 9000", "11-23 10:03 9200", "11-23 10:06 9400", "11-23 11:00 7500", "11-24 00:10 7100"} {
+		a := w.alarm(text)
+		notices, events := w.handle(a.Callback.ReceivedAt, a)
+		for _, n := range notices {
+			kinds = append(kinds, n.Kind)
+			if got, want := pretty(t, n.Alarm), pretty(t, events[0]); got != want {
+				t.Errorf("%s: the %s of %s is of\n%s\nthe event is\n%s", text, n.Kind, n.Period, got, want)
+			}
+		}
+	}
+	if want := []Kind{KindStep, KindForecast, KindResolve, KindStep, KindResolve, KindStep}; !slices.Equal(kinds, want) {
+		t.Errorf("notices %v, want %v", kinds, want)
 	}
 }

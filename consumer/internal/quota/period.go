@@ -111,6 +111,9 @@ func (p Period) Apply(a Alarm, app *apps.App) (Period, schema.EnrichedAlarm, []N
 	}
 	f := forecastAt(p.Points, at, event.Remaining, dayEnd(at, app.Zone))
 	f.writeTo(&event)
+	for i := range offered {
+		offered[i].Alarm = event // a resolve was offered before the event was complete
+	}
 
 	if step > levelOf(p.Told) {
 		offered = append(offered, offer(KindStep, p.Key(), event.Severity, event))
