@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,43 +125,13 @@ func TestConsumersComeAndGo(t *testing.T) {
 	}
 }
 
-// childFlags is the variable that has a test be a consumer with these flags, a line each.
-const childFlags = "TIDEGATE_TEST_CONSUMER_FLAGS"
-
 // Consumers are killed in the middle of their work, and one is stopped for longer than its
 // session, replaced, and wakes up beside its successor: nothing is lost, and nothing counts
 // twice.
 func TestConsumersKilledAndStopped(t *testing.T) {
-	if flags := os.Getenv(childFlags); flags != "" {
-		os.Exit(execute(context.Background(), strings.Split(flags, "\n"), io.Discard, os.Stderr))
-	}
 	c := &crowd{bench: newBench(t, allTopics())}
 	c.store = storetest.Postgres(t)
-	var logs []*output
-	t.Cleanup(func() {
-		if t.Failed() {
-			for i, l := range logs {
-				t.Logf("consumer %d:\n%s", i, l)
-			}
-		}
-	})
-	start := func() *exec.Cmd {
-		t.Helper()
-		child := exec.Command(os.Args[0], "-test.run=^TestConsumersKilledAndStopped$")
-		flags := c.flags("--session-timeout=3s", "--admin-listen", "127.0.0.1:0")
-		child.Env = append(os.Environ(), childFlags+"="+strings.Join(flags, "\n"))
-		log := &output{}
-		logs = append(logs, log)
-		child.Stderr = log
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = child.Process.Kill()
-			_ = child.Wait()
-		})
-		return child
-	}
+	start := func() *child { return c.child("--session-timeout=3s") }
 	working := func(events int) {
 		t.Helper()
 		eventually(t, "some events more", func() bool { return c.count("im.alarms") >= events })
@@ -173,24 +140,18 @@ func TestConsumersKilledAndStopped(t *testing.T) {
 		c.feed(200)
 		child := start()
 		working(c.count("im.alarms") + 1)
-		if err := child.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
+		child.kill()
 	}
 
 	asleep := start()
 	c.handled()
 	c.feed(200)
 	working(c.count("im.alarms") + 1)
-	if err := asleep.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	asleep.signal(syscall.SIGSTOP)
 	c.feed(50)
 	start()
 	c.handled() // by the successor, when the other's session is over
-	if err := asleep.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	asleep.signal(syscall.SIGCONT)
 	c.feed(100)
 	c.handled()
 	c.onceEach()

@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tidegate/tidegate/consumer/internal/quota"
 	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
 	"github.com/tidegate/tidegate/internal/apps"
@@ -86,10 +87,11 @@ func (w *world) process(t testing.TB, kill int) bool {
 	return true
 }
 
-// state is what must not depend on crashes, as text: rows, periods, dead letters.
+// state is what must not depend on crashes, as text: rows, periods, notices, dead letters.
 type state struct {
 	rows    map[string]string
 	periods map[int64]string
+	notices map[string]string
 	letters map[string]string
 }
 
@@ -98,9 +100,15 @@ func stateOf(t testing.TB, w *world) state {
 	t.Helper()
 	s, closeStore := w.open()
 	defer closeStore()
-	st := state{rows: map[string]string{}, periods: map[int64]string{}, letters: map[string]string{}}
+	st := state{rows: map[string]string{}, periods: map[int64]string{}, notices: map[string]string{}, letters: map[string]string{}}
 	row := func(a store.Alarm) {
 		st.rows[a.Event.AlarmID] = fmt.Sprintf("%s %d deliveries, sent %v", a.EventBytes, a.Deliveries, a.VendorTime)
+	}
+	notice := func(n *quota.Notice) {
+		if _, twice := st.notices[noticeID(n)]; twice {
+			t.Fatalf("notice %s has two rows", noticeID(n))
+		}
+		st.notices[noticeID(n)] = fmt.Sprintf("%d, of %s", n.Count, n.Alarm.AlarmID)
 	}
 	letter := func(l schema.DeadLetter) {
 		st.letters[coordinates(&l.Record)] = fmt.Sprintf("%s %s %q", l.Reason, l.Message, l.Record.Value)
@@ -111,6 +119,9 @@ func stateOf(t testing.TB, w *world) state {
 		}
 		for _, l := range m.letters {
 			letter(l)
+		}
+		for _, n := range m.notices {
+			notice(&n)
 		}
 		for app, p := range m.periods {
 			st.periods[app] = fmt.Sprintf("%+v", p)
@@ -138,6 +149,12 @@ func stateOf(t testing.TB, w *world) state {
 			t.Fatalf("dead letter of %s has two rows", coordinates(&l.Record))
 		}
 		letter(l.DeadLetter)
+	}
+	for n, err := range database.Notices(t.Context(), store.NoticeFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		notice(&n.Notice)
 	}
 	tx, err := database.Begin(t.Context(), "im.alarms.raw", 3, nil, []int64{1400000001, 1400000002, 1400000003})
 	if err != nil {
@@ -179,8 +196,8 @@ func deadID(r *schema.Record) string {
 }
 
 // sameAs holds a world that crashed against one that did not. Where their batches had
-// other bounds, what the periods say of notices differs: of a batch only the highest step
-// is told.
+// other bounds, so have the notices, and what the periods say of them: of a batch only the
+// highest step is told.
 func (w *world) sameAs(t testing.TB, undisturbed *world) {
 	t.Helper()
 	if undisturbed.known == nil {
@@ -190,12 +207,16 @@ func (w *world) sameAs(t testing.TB, undisturbed *world) {
 	got, want := stateOf(t, w), *undisturbed.known
 	if w.batch != undisturbed.batch {
 		got.periods, want.periods = nil, nil
+		got.notices, want.notices = highest(got.notices), highest(want.notices)
 	}
 	if !maps.Equal(got.rows, want.rows) {
 		t.Errorf("rows differ:\n%v\nwant\n%v", got.rows, want.rows)
 	}
 	if !maps.Equal(got.periods, want.periods) {
 		t.Errorf("periods differ:\n%v\nwant\n%v", got.periods, want.periods)
+	}
+	if !maps.Equal(got.notices, want.notices) {
+		t.Errorf("notices differ:\n%v\nwant\n%v", got.notices, want.notices)
 	}
 	if !maps.Equal(got.letters, want.letters) {
 		t.Errorf("dead letters differ:\n%v\nwant\n%v", got.letters, want.letters)
@@ -212,6 +233,33 @@ func (w *world) sameAs(t testing.TB, undisturbed *world) {
 	if len(got.rows) != len(copiesOf(t, w.sink.to(topics.Alarms), eventID)) {
 		t.Errorf("%d rows, but other events", len(got.rows))
 	}
+}
+
+// highest leaves of notices those that a person gets wherever batches end: the app's last.
+func highest(notices map[string]string) map[string]string {
+	last := map[string]string{}
+	for id, text := range notices {
+		app, _, _ := strings.Cut(id, " ")
+		if last[app] == "" || levels[stepOf(id)] > levels[stepOf(last[app])] {
+			last[app] = id + ": " + text
+		}
+	}
+	return last
+}
+
+// levels are the steps by height.
+var levels = func() map[schema.Severity]int {
+	all := map[schema.Severity]int{}
+	for level, severity := range schema.Severities() {
+		all[severity] = level
+	}
+	return all
+}()
+
+// stepOf returns the step in a notice's id.
+func stepOf(id string) schema.Severity {
+	id, _, _ = strings.Cut(id, ":")
+	return schema.Severity(id[strings.LastIndex(id, " ")+1:])
 }
 
 // stores are the databases that the crash tests run over.

@@ -46,6 +46,7 @@ type memory struct {
 	mu       sync.Mutex
 	alarms   map[string]store.Alarm
 	periods  map[int64]quota.Period
+	notices  map[string]quota.Notice // by what makes one unique
 	letters  map[string]schema.DeadLetter
 	progress map[int32]store.Progress
 	begun    int
@@ -128,6 +129,7 @@ func (tx *memoryTx) Save(_ context.Context, c store.Changes) error {
 	if m.alarms == nil {
 		m.alarms, m.periods = map[string]store.Alarm{}, map[int64]quota.Period{}
 		m.letters, m.progress = map[string]schema.DeadLetter{}, map[int32]store.Progress{}
+		m.notices = map[string]quota.Notice{}
 	}
 	for _, a := range c.Alarms {
 		m.alarms[a.Event.AlarmID] = a
@@ -138,6 +140,11 @@ func (tx *memoryTx) Save(_ context.Context, c store.Changes) error {
 		m.alarms[d.AlarmID] = a
 	}
 	maps.Copy(m.periods, c.Periods)
+	for _, n := range c.Notices {
+		if _, there := m.notices[noticeID(&n)]; !there { // as the databases' ON CONFLICT DO NOTHING
+			m.notices[noticeID(&n)] = n
+		}
+	}
 	for _, l := range c.DeadLetters {
 		m.letters[coordinates(&l.Record)] = l
 	}
@@ -146,6 +153,11 @@ func (tx *memoryTx) Save(_ context.Context, c store.Changes) error {
 		m.progress[next.Partition] = next
 	}
 	return nil
+}
+
+// noticeID is what a notice is unique by.
+func noticeID(n *quota.Notice) string {
+	return fmt.Sprintf("%d %s %s %s", n.AppID, n.Period, n.Kind, n.Step)
 }
 
 func coordinates(r *schema.Record) string {

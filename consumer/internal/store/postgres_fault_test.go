@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net"
-	"net/url"
 	"slices"
 	"sync"
 	"testing"
@@ -15,127 +13,12 @@ import (
 	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
 )
 
-// road is a way to the server that a test can close: what goes over it is forwarded, until
-// it is cut (connections end, new ones are refused) or blocked (nothing arrives any more).
-type road struct {
-	t      *testing.T
-	listen net.Listener
-	target func() (net.Conn, error)
-
-	mu      sync.Mutex
-	cut     bool
-	blocked chan struct{} // nil: forwarding; closed when the road is
-	conns   []net.Conn
-}
-
-// newRoad returns a road to the database of a --store value, and the value that takes it.
-func newRoad(t *testing.T, store string) (*road, string) {
-	t.Helper()
-	u, err := url.Parse(store)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	r := &road{t: t, listen: listen}
-	if socket := query.Get("host"); socket != "" {
-		r.target = func() (net.Conn, error) { return net.Dial("unix", socket+"/.s.PGSQL.5432") }
-		query.Del("host")
-	} else {
-		host := u.Host
-		r.target = func() (net.Conn, error) { return net.Dial("tcp", host) }
-	}
-	query.Set("sslmode", "disable")
-	u.Host, u.RawQuery = listen.Addr().String(), query.Encode()
-	done := make(chan struct{})
-	go func() { defer close(done); r.accept() }()
-	t.Cleanup(func() { _ = listen.Close(); r.close(); <-done })
-	return r, u.String()
-}
-
-func (r *road) accept() {
-	var wait sync.WaitGroup
-	defer wait.Wait()
-	for {
-		near, err := r.listen.Accept()
-		if err != nil {
-			return
-		}
-		r.mu.Lock()
-		if r.cut {
-			r.mu.Unlock()
-			_ = near.Close()
-			continue
-		}
-		far, err := r.target()
-		if err != nil {
-			r.mu.Unlock()
-			_ = near.Close()
-			continue
-		}
-		r.conns = append(r.conns, near, far)
-		r.mu.Unlock()
-		wait.Go(func() { r.forward(far, near) })
-		wait.Go(func() { r.forward(near, far) })
-	}
-}
-
-// forward copies until an end closes.
-func (r *road) forward(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
-	chunk := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(chunk)
-		r.mu.Lock()
-		blocked := r.blocked
-		r.mu.Unlock()
-		if blocked != nil {
-			<-blocked
-		}
-		if _, failed := to.Write(chunk[:n]); err != nil || failed != nil {
-			return
-		}
-	}
-}
-
-// close ends all connections and refuses new ones until open.
-func (r *road) close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cut = true
-	for _, c := range r.conns {
-		_ = c.Close()
-	}
-	r.conns = nil
-	if r.blocked != nil {
-		close(r.blocked)
-		r.blocked = nil
-	}
-}
-
-func (r *road) open() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cut = false
-}
-
-// block lets nothing through any more, until close.
-func (r *road) block() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.blocked = make(chan struct{})
-}
-
 // The database goes and comes: between batches, inside one, and while it commits. What
 // fails is no fault of the data, whatever was confirmed is there, and work goes on by
 // itself.
 func TestDatabaseGoesAndComes(t *testing.T) {
 	direct := storetest.Postgres(t)
-	r, through := newRoad(t, direct)
+	r, through := storetest.NewRoad(t, direct)
 	s := openPostgresAt(t, through, atStart)
 	save(t, s, Changes{Alarms: alarms(1, 2), Progress: progressAt(1)})
 
@@ -146,7 +29,7 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 		}
 	}
 	inside := begin(t, s, nil, 1)
-	r.close()
+	r.Close()
 	away(inside.Save(t.Context(), batch()))
 	_, err := s.Begin(t.Context(), rawTopic, 3, nil, []int64{1})
 	away(err)
@@ -156,11 +39,11 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 	for _, err := range s.Alarms(t.Context(), AlarmFilter{}) {
 		away(err)
 	}
-	r.open()
+	r.Open()
 	save(t, s, Changes{Alarms: alarms(2, 2), Periods: batch().Periods, Progress: progressAt(2)})
 
 	// It is there, but says nothing: the caller's context is what ends that.
-	r.block()
+	r.Block()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
@@ -169,8 +52,8 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 	if took := time.Since(begun); took > 10*cancelTimeout || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Begin at a server that says nothing: %v after %v", err, took)
 	}
-	r.close()
-	r.open()
+	r.Close()
+	r.Open()
 	save(t, s, Changes{Alarms: alarms(3, 2), Progress: progressAt(3)})
 	if n := len(read(t, s).Alarms); n != 6 {
 		t.Errorf("%d alarms, want 6", n)
