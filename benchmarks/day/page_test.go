@@ -27,9 +27,9 @@ func (d *played) page(s plan.Settings, took time.Duration) string {
 
     make day
 
-%d callbacks of %d apps, seed %d, in %d waves from %s on, played in %s through the gateway's binary, three nodes of Kafka, %d consumers in the
-course of it, PostgreSQL and Alertmanager. Meanwhile consumers were %s. What came of it is held to a computation that is written apart
-from the product (benchmarks/day/reference); what is compared, and what is left out, stands in benchmarks/day/doc.go.
+%d callbacks of %d apps, seed %d (%d repeats, %d late, %d malformed), in %d waves from %s on, played in %s through the gateway's binary, three nodes of Kafka, %d consumers in the course
+of it, PostgreSQL and Alertmanager. Meanwhile consumers were %s.
+What came of it is held to a computation that is written apart from the product (benchmarks/day/reference); what is compared, and what is left out, stands in benchmarks/day/doc.go.
 
 | what | compared | differences |
 |---|---|---|
@@ -41,7 +41,7 @@ from the product (benchmarks/day/reference); what is compared, and what is left 
 | alerts that stood in Alertmanager after the waves, of %d posts | %d | 0 |
 `,
 		s.Apps, time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
-		s.Callbacks, s.Apps, s.Seed, s.Waves, d.plan.Waves[0].At.Format("2006-01-02 15:04 MST"), took.Round(time.Second), d.born, strings.Join(faults, ", "),
+		s.Callbacks, s.Apps, s.Seed, d.plan.Count(plan.KindRepeated), d.plan.Count(plan.KindLate), d.plan.Count(plan.KindMalformed), s.Waves, d.plan.Waves[0].At.Format("2006-01-02 15:04 MST"), took.Round(time.Second), d.born, strings.Join(faults, ", "),
 		c.Raw, c.Repeats, c.Rows, c.Copies, c.Events, c.Dead, strings.Join(notices, ", "), sum(c.Notices), c.Posts, c.Alerts)
 }
 
