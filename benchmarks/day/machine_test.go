@@ -120,23 +120,31 @@ func (m *machine) openKafka() {
 		resource.Configs = append(resource.Configs, config)
 		request.Resources = append(request.Resources, resource)
 	}
-	answer, err := request.RequestWith(t.Context(), client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range answer.Resources {
-		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
-			t.Fatalf("keep %s: %v", r.ResourceName, err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // new topics are not known everywhere at once
+		if err = keep(t.Context(), client, request); err == nil {
+			m.from, err = stack.Ends(t.Context(), m.kafka, m.topics.All()...)
 		}
-	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // leaders of new topics are not known everywhere at once
-		if m.from, err = stack.Ends(t.Context(), m.kafka, m.topics.All()...); err == nil {
+		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// keep changes the topics' settings.
+func keep(ctx context.Context, client *kgo.Client, request *kmsg.IncrementalAlterConfigsRequest) error {
+	answer, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	for _, r := range answer.Resources {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+			return fmt.Errorf("keep %s: %w", r.ResourceName, err)
+		}
+	}
+	return nil
 }
 
 // openStore takes the PostgreSQL that is given, in a schema of its own, or a file for SQLite.
