@@ -34,14 +34,10 @@ func (c *consumer) openNotify(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	outbox, err := outboxOf(c.store, c.set.Store)
-	if err != nil {
-		return fmt.Errorf("--notify: %w", err)
-	}
 	c.p.Go("notify file", c.notify.Run)
 	c.p.OnHangup(func() { _, _ = c.notify.Reload() }) // says itself what is wrong
 	c.notices = notify.New(notify.Options{
-		Outbox: outbox, Config: c.notify.Get, Zone: c.zone, Owner: c.owner(), Shared: !c.store.Single(), Log: c.log.Named("notify"), Metrics: c.reg,
+		Outbox: c.store, Config: c.notify.Get, Zone: c.zone, Owner: c.owner(), Shared: !c.store.Single(), Log: c.log.Named("notify"), Metrics: c.reg,
 	})
 	c.p.Go("notices", c.notices.Run)
 	c.log.Info("notices are sent", zap.Strings("channels", c.notify.Get().Names()))

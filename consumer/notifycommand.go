@@ -129,24 +129,11 @@ func (c *notifyListCommand) Run(con *process.Console) error {
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	outbox, err := outboxOf(s, c.Store)
-	if err != nil {
-		return err
-	}
-	all := outbox.Dispatches(con.Context, f)
+	all := s.Dispatches(con.Context, f)
 	if c.Format == "json" {
 		return printDispatchesJSON(con.Stdout, all)
 	}
 	return printDispatches(con.Stdout, all)
-}
-
-// outboxOf returns the store that url names as what holds notices.
-func outboxOf(s store.Store, url string) (store.Outbox, error) {
-	outbox, ok := s.(store.Outbox)
-	if !ok {
-		return nil, fmt.Errorf("store %s cannot send notices", store.Name(url))
-	}
-	return outbox, nil
 }
 
 func printDispatchesJSON(w io.Writer, all iter.Seq2[store.Dispatch, error]) error {

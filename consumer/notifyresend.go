@@ -46,13 +46,9 @@ func (c *notifyResendCommand) Run(con *process.Console) error {
 		return fmt.Errorf("--store: %w", err)
 	}
 	defer func() { _ = s.Close() }()
-	outbox, err := outboxOf(s, c.Store)
-	if err != nil {
-		return err
-	}
 	resent := 0
 	for chunk := range slices.Chunk(ids, resendAtOnce) {
-		n, err := outbox.Resend(con.Context, chunk, time.Now())
+		n, err := s.Resend(con.Context, chunk, time.Now())
 		if err != nil {
 			return fmt.Errorf("%d of %d wait for their channels again: %w", resent, len(ids), err)
 		}
@@ -69,12 +65,8 @@ func (c *notifyResendCommand) inspect(con *process.Console, f store.DispatchFilt
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
-	outbox, err := outboxOf(s, c.Store)
-	if err != nil {
-		return nil, err
-	}
 	channels := map[string]*parkedChannel{}
-	for d, err := range outbox.Dispatches(con.Context, f) {
+	for d, err := range s.Dispatches(con.Context, f) {
 		if err != nil {
 			return nil, err
 		}

@@ -32,7 +32,6 @@ func (b *bench) parked(times []time.Time, channels ...string) {
 		b.t.Fatal(err)
 	}
 	defer s.Close()
-	outbox := s.(store.Outbox)
 	for i, at := range times {
 		now = at
 		n := quota.Notice{
@@ -46,22 +45,22 @@ func (b *bench) parked(times []time.Time, channels ...string) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		fresh, err := outbox.Unrouted(b.t.Context(), 2)
+		fresh, err := s.Unrouted(b.t.Context(), 2)
 		if err != nil || len(fresh) != 1 {
 			b.t.Fatalf("%d unrouted, %v", len(fresh), err)
 		}
-		if _, err := outbox.Route(b.t.Context(), []store.Route{{NoticeID: fresh[0].ID, Channels: channels}}, at); err != nil {
+		if _, err := s.Route(b.t.Context(), []store.Route{{NoticeID: fresh[0].ID, Channels: channels}}, at); err != nil {
 			b.t.Fatal(err)
 		}
 	}
 	var refused []store.Settlement
-	for d, err := range outbox.Dispatches(b.t.Context(), store.DispatchFilter{}) {
+	for d, err := range s.Dispatches(b.t.Context(), store.DispatchFilter{}) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
 		refused = append(refused, store.Settlement{ID: d.ID, State: store.DispatchParked, Error: "HTTP 410: \x1b gone"})
 	}
-	if err := outbox.Settle(b.t.Context(), refused, now); err != nil {
+	if err := s.Settle(b.t.Context(), refused, now); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -53,11 +53,11 @@ func (b *bench) reload(ctx context.Context) (err error) {
 			}
 			var tasks []beside
 			if variant == variantReloading {
-				files, err := versions(g, &version, int((b.Warmup+b.Turn)/reloadInterval)+1)
+				files, err := versions(g, &version, int((b.Warmup+b.Turn-1)/reloadInterval)+1) // one at its beginning, the last before its end
 				if err != nil {
 					return err
 				}
-				tasks = append(tasks, func(ctx context.Context, counted drive.Span) error { return rewrite(ctx, counted, g, files) })
+				tasks = append(tasks, func(ctx context.Context, _ drive.Span) error { return rewrite(ctx, g, files) })
 			}
 			f := flow{server: g.listen, source: honestSource, requests: honest(reloadConns, time.Now()), conns: reloadConns, rate: reloadRate}
 			if err := b.turn(ctx, g, sample{Part: partReload, Variant: variant, Round: round}, f, b.Turn, fill, tasks...); err != nil {
@@ -94,18 +94,18 @@ func versions(g *gateway, version *int, count int) (files []string, err error) {
 	return files, nil
 }
 
-// rewrite replaces the apps file with the next of files every second, until the span is over,
-// and tells the gateway by SIGHUP: by itself it takes a file that two looks, a second apart,
-// have found alike, which one that changes every second never is.
-func rewrite(ctx context.Context, s drive.Span, g *gateway, files []string) error {
-	for at := time.Now(); at.Before(s.To) && len(files) > 0; at = at.Add(reloadInterval) {
-		if err := wait(ctx, at); err != nil {
+// rewrite replaces the apps file with one of files after the other, a second apart, and tells
+// the gateway by SIGHUP: by itself it takes a file that two looks, a second apart, have found
+// alike, which one that changes every second never is.
+func rewrite(ctx context.Context, g *gateway, files []string) error {
+	begun := time.Now()
+	for i, next := range files {
+		if err := wait(ctx, begun.Add(time.Duration(i)*reloadInterval)); err != nil {
 			return err
 		}
-		if err := errors.Join(os.Rename(files[0], g.apps), unix.Kill(g.child.PID(), unix.SIGHUP)); err != nil {
+		if err := errors.Join(os.Rename(next, g.apps), unix.Kill(g.child.PID(), unix.SIGHUP)); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
-		files = files[1:]
 	}
 	return nil
 }

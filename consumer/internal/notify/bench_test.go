@@ -49,7 +49,7 @@ func run(t *testing.T, yaml string, test func(b *bench)) {
 				t.Error(err)
 			}
 		}()
-		b := &bench{T: t, store: s, outbox: s.(store.Outbox), places: &places{answers: map[string]place{}}, start: time.Now()}
+		b := &bench{T: t, store: s, outbox: s, places: &places{answers: map[string]place{}}, start: time.Now()}
 		b.write(yaml)
 		test(b)
 	})

@@ -189,17 +189,7 @@ func TestSlowChannelDelaysNoOther(t *testing.T) {
 			return respond(http.StatusOK, "")
 		})
 		b.work(b.outbox, "a", nil)
-		for i := range 8 {
-			before := time.Now()
-			b.tell(fmt.Sprintf("%d step critical", i+1))
-			if took := time.Since(before); took != 0 {
-				b.Fatalf("saving took %s", took)
-			}
-			b.pass(lookEvery)
-			if got := len(b.places.to("good")); got != i+1 {
-				b.Fatalf("%d of %d came to the other", got, i+1)
-			}
-		}
+		b.goodGoesOn(8)
 		b.pass(80 * time.Second)
 		if strings.Contains(b.states(), "pending") {
 			b.Errorf("states: %s", b.states())

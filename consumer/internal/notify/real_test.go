@@ -90,7 +90,7 @@ func TestRealAlertmanager(t *testing.T) {
 	}
 	defer func() { _ = s.Close() }()
 	config := parse(t, "channels:\n  - {name: am, type: alertmanager, url: '"+base+"'}\ndefault: [am]\n")
-	w := New(Options{Outbox: s.(store.Outbox), Config: func() *Config { return config }, Zone: func(int64) *time.Location { return time.UTC }, Owner: "test"})
+	w := New(Options{Outbox: s, Config: func() *Config { return config }, Zone: func(int64) *time.Location { return time.UTC }, Owner: "test"})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()

@@ -92,12 +92,10 @@ func (p Period) Apply(a Alarm, app *apps.App) (Period, schema.EnrichedAlarm, []N
 		return p, event, nil
 	}
 
-	var offered []Notice
+	var ended Period // by this alarm; zero: none
 	if forward {
 		if p.endsWith(&a, at, app.Zone) {
-			if p.fired() {
-				offered = append(offered, offer(KindResolve, p.Key(), levelOf(p.Told).severity(), event))
-			}
+			ended = p
 			p = p.open(here, event.Period)
 		}
 		p.LastAt, p.LastID = here.at, here.id
@@ -111,10 +109,11 @@ func (p Period) Apply(a Alarm, app *apps.App) (Period, schema.EnrichedAlarm, []N
 	}
 	f := forecastAt(p.Points, at, event.Remaining, dayEnd(at, app.Zone))
 	f.writeTo(&event)
-	for i := range offered {
-		offered[i].Alarm = event // a resolve was offered before the event was complete
-	}
 
+	var offered []Notice // from here on the event is complete
+	if ended.fired() {
+		offered = append(offered, offer(KindResolve, ended.Key(), levelOf(ended.Told).severity(), event))
+	}
 	if step > levelOf(p.Told) {
 		offered = append(offered, offer(KindStep, p.Key(), event.Severity, event))
 	}

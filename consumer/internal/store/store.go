@@ -15,6 +15,8 @@ import (
 // goroutines. Errors other than the sentinels of this package mean that the database is
 // away or busy: the caller tries again later.
 type Store interface {
+	Outbox
+
 	// Begin starts a transaction over one batch of a partition and loads what the batch
 	// may touch: the alarms among ids that exist already, the period rows of apps, and
 	// the partition's progress. It waits for other transactions over the same rows, and

@@ -35,8 +35,9 @@ type RouteOptions struct {
 // goes to im.alarms.raw and everything else is dropped. So a file that forgets the alarm
 // does not lose it.
 type Routes struct {
-	list []route
-	ack  journal.Level
+	list    []route
+	written int // of list: those of the file
+	ack     journal.Level
 
 	mu    sync.Mutex // serialises additions to cache
 	cache atomic.Pointer[map[string][]*decision]
@@ -68,15 +69,13 @@ type decision struct {
 // DefaultRoutes returns the routes of a gateway without a routes file.
 func DefaultRoutes(o RouteOptions) *Routes { return newRoutes(nil, o) }
 
-// defaultRoutes is how many routes newRoutes adds.
-const defaultRoutes = 2
-
 // newRoutes completes the routes of a file with the default ones.
 func newRoutes(list []route, o RouteOptions) *Routes {
+	written := len(list)
 	list = append(slices.Clip(list),
 		route{command: schema.CommandQuotaAlarm, topic: schema.NewTopics(o.TopicPrefix).AlarmsRaw},
 		route{command: "*"})
-	r := &Routes{list: list, ack: o.Ack}
+	r := &Routes{list: list, written: written, ack: o.Ack}
 	r.cache.Store(&map[string][]*decision{})
 	r.remember(schema.CommandQuotaAlarm)
 	return r

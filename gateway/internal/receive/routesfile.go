@@ -83,8 +83,8 @@ func ParseRoutes(o RouteOptions) reload.Parse[*Routes] {
 // that rendered `routes: []` must not drop all that they kept. To route nothing from now on, one
 // route says so: {command: "*", drop: true}.
 func GuardRoutes(prev, next *Routes) (problems reload.Problems) {
-	if had := len(prev.list) - defaultRoutes; had > 0 && len(next.list) == defaultRoutes {
-		problems.Add(reload.Pos{}, "all %d routes are gone; if that is meant, write routes: [{command: \"*\", drop: true}]", had)
+	if prev.written > 0 && next.written == 0 {
+		problems.Add(reload.Pos{}, "all %d routes are gone; if that is meant, write routes: [{command: \"*\", drop: true}]", prev.written)
 	}
 	return problems
 }
