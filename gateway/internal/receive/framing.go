@@ -29,21 +29,21 @@ func strict(h *fasthttp.RequestHeader) (b headerBlock, ok bool) {
 
 // headerBlock is what is seen of a header block while it is scanned.
 type headerBlock struct {
-	// chunked: the body has no length of its own, and its connection ends with it, as how it ended
-	// (trailers, line ends) cannot be seen any more.
-	chunked bool
+	// last: the connection ends with this request. It says so, in any of its Connection headers; or
+	// its body is chunked, of which how it ended (trailers, line ends) cannot be seen any more.
+	last bool
 
 	traceparent []byte // the first one, as sent; a view
 }
 
 // scanHeaders goes through a header block as sent, up to and with its empty line. It refuses line
 // ends other than CR LF, continued lines (obs-fold), blanks in a name, Content-Length together with
-// Transfer-Encoding, a coding other than chunked, an expectation other than 100-continue, trailers, and
-// a Host that is none. What fasthttp has refused already is not looked for: other bytes that may not
+// Transfer-Encoding, a coding other than chunked, an expectation other than 100-continue, trailers,
+// a Connection that is no list of tokens, and a Host that is none. What fasthttp has refused already is not looked for: other bytes that may not
 // stand in names or values, a second Content-Length, Transfer-Encoding or Host, a length that is
 // no number.
 func scanHeaders(raw []byte) (b headerBlock, ok bool) {
-	sized := false
+	sized, chunked := false, false
 	for len(raw) > 0 {
 		end := bytes.IndexByte(raw, '\n')
 		if end < 1 || raw[end-1] != '\r' {
@@ -52,7 +52,7 @@ func scanHeaders(raw []byte) (b headerBlock, ok bool) {
 		line := raw[:end-1]
 		raw = raw[end+1:]
 		if len(line) == 0 {
-			return b, len(raw) == 0 && (!sized || !b.chunked)
+			return b, len(raw) == 0 && (!sized || !chunked)
 		}
 		// One pass to the colon: a name holds no blank, so a line that goes on is none either.
 		colon := 0
@@ -81,7 +81,13 @@ func scanHeaders(raw []byte) (b headerBlock, ok bool) {
 			if !equalFold(trimBlanks(value), "chunked") {
 				return b, false
 			}
-			b.chunked = true
+			chunked, b.last = true, true
+		case colon == len("Connection") && equalFold(name, "connection"):
+			last, ok := connectionOptions(value)
+			if !ok {
+				return b, false
+			}
+			b.last = b.last || last
 		case colon == len("Trailer") && equalFold(name, "trailer"):
 			return b, false
 		case colon == len("Traceparent") && b.traceparent == nil && equalFold(name, "traceparent"):
@@ -89,6 +95,22 @@ func scanHeaders(raw []byte) (b headerBlock, ok bool) {
 		}
 	}
 	return b, true // no header at all
+}
+
+// connectionOptions reads the value of a Connection header, a list of tokens with empty places
+// (RFC 9110, 7.6.1); last: close is one of them. What has a blank within is refused: net/http takes
+// "a close" for close, fasthttp does not, and the two would not agree on whether more can follow.
+func connectionOptions(list []byte) (last, ok bool) {
+	for more := true; more; {
+		var option []byte
+		option, list, more = bytes.Cut(list, []byte{','})
+		option = trimBlanks(option)
+		if bytes.ContainsAny(option, " \t") {
+			return false, false
+		}
+		last = last || equalFold(option, "close")
+	}
+	return last, true
 }
 
 // equalFold compares s with lower, which is in lower case, without regard to the case of letters.

@@ -12,16 +12,16 @@ import (
 func TestScanHeaders(t *testing.T) {
 	for _, tt := range []struct {
 		name, raw   string
-		chunked, ok bool
+		last, ok    bool
 		traceparent string
 	}{
 		{name: "none", ok: true},
 		{name: "traced", raw: "Host: h\r\ntraceParent: \ta \r\n\r\n", ok: true, traceparent: "a"},
 		{name: "traced twice", raw: "Traceparent: a\r\nTraceparent: b\r\n\r\n", ok: true, traceparent: "a"},
 		{name: "what a client sends", raw: "Host: h\r\nContent-Length: 2\r\nAccept: */*\r\n\r\n", ok: true},
-		{name: "chunked", raw: "Host: h\r\ntransfer-ENCODING:\tChunked \r\n\r\n", chunked: true, ok: true},
+		{name: "chunked", raw: "Host: h\r\ntransfer-ENCODING:\tChunked \r\n\r\n", last: true, ok: true},
 		{name: "asks first", raw: "Expect: 100-Continue\r\n\r\n", ok: true},
-		{name: "a length and chunks", raw: "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", chunked: true},
+		{name: "a length and chunks", raw: "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", last: true},
 		{name: "another coding", raw: "Transfer-Encoding: identity\r\n\r\n"},
 		{name: "a list of codings", raw: "Transfer-Encoding: chunked, chunked\r\n\r\n"},
 		{name: "another expectation", raw: "Expect: miracles\r\n\r\n", ok: false},
@@ -33,10 +33,17 @@ func TestScanHeaders(t *testing.T) {
 		{name: "no name", raw: ": c\r\n\r\n"},
 		{name: "no colon", raw: "A\r\n\r\n"},
 		{name: "bytes behind the end", raw: "A: b\r\n\r\nC: d\r\n"},
+		{name: "goes on", raw: "Connection: keep-alive, ,x\r\n\r\n", ok: true},
+		{name: "says that it ends", raw: "Connection: Close\r\n\r\n", last: true, ok: true},
+		{name: "says so in a list", raw: "Connection: x,\tclose ,y\r\n\r\n", last: true, ok: true},
+		{name: "says so, then otherwise", raw: "Connection: close\r\nConnection: keep-alive\r\n\r\n", last: true, ok: true},
+		{name: "close is part of an option", raw: "Connection: a-close, closed\r\n\r\n", ok: true},
+		{name: "blanks within an option", raw: "Connection: a close\r\n\r\n"},
+		{name: "a tab within an option", raw: "Connection: a, close\tb\r\n\r\n"},
 		{name: "a host that is none", raw: "Host: a b\r\n\r\n"},
 	} {
 		b, ok := scanHeaders([]byte(tt.raw))
-		if ok != tt.ok || ok && (b.chunked != tt.chunked || string(b.traceparent) != tt.traceparent) {
+		if ok != tt.ok || ok && (b.last != tt.last || string(b.traceparent) != tt.traceparent) {
 			t.Errorf("%s: %+v, ok %t", tt.name, b, ok)
 		}
 	}

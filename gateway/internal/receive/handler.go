@@ -75,7 +75,7 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	default:
 		answerRefusal(ctx, refusal(result), q.retry)
 	}
-	if q.header.chunked || r.leaving.Load() {
+	if q.header.last || r.leaving.Load() {
 		ctx.SetConnectionClose()
 	}
 	if c != nil {

@@ -86,8 +86,8 @@ func (c *conn) prepare(r *Receiver) {
 func (r *Receiver) holder(ctx *fasthttp.RequestCtx, q *request) *conn {
 	d := q.decision
 	c, ok := ctx.Conn().(*conn)
-	if !ok || c.held.socket == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.header.chunked || r.leaving.Load() ||
-		!ctx.Request.Header.IsHTTP11() || ctx.Request.Header.ConnectionClose() {
+	if !ok || c.held.socket == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.header.last || r.leaving.Load() ||
+		!ctx.Request.Header.IsHTTP11() {
 		return nil
 	}
 	return c

@@ -83,15 +83,19 @@ func lineEnd(input []byte, at int) int {
 }
 
 // TestCorpusBred does to inputs bred from the corpus what FuzzWire does to its own, many times as
-// fast, and compares each twentieth with net/http. TIDEGATE_WIRE is for how long, instead of a fixed
-// number of inputs; TIDEGATE_WIRE_SEED the seed.
+// fast, and compares each twentieth with net/http. TIDEGATE_WIRE is for how long, with others every
+// time, instead of a fixed number that is always the same; TIDEGATE_WIRE_SEED the seed.
 func TestCorpusBred(t *testing.T) {
 	const fixed, compared = 20_000, 20
-	seed, err := strconv.ParseUint(os.Getenv("TIDEGATE_WIRE_SEED"), 10, 64)
-	if err != nil {
-		seed = uint64(time.Now().UnixNano())
-	}
 	duration, _ := time.ParseDuration(os.Getenv("TIDEGATE_WIRE")) // 0 where it is not set
+	seed, err := strconv.ParseUint(os.Getenv("TIDEGATE_WIRE_SEED"), 10, 64)
+	switch {
+	case err == nil:
+	case duration > 0:
+		seed = uint64(time.Now().UnixNano())
+	default:
+		seed = 1
+	}
 	b, g, all := newBreeder(t, seed), newWire(t), newConnections(timeouts{})
 	began, inputs, taken := time.Now(), 0, 0
 	for ; !t.Failed() && (duration == 0 && inputs < fixed || duration > 0 && time.Since(began) < duration); inputs++ {
