@@ -6,24 +6,32 @@ var hostileMutants = []mutant{
 		name: "length-and-chunked-is-taken", promise: "receive", pkg: receivePkg, test: "TestCorpus",
 		edits: []edit{{
 			"gateway/internal/receive/framing.go",
-			`len(raw) == 0 && (!sized || !b.chunked)`,
-			`len(raw) == 0 && (!sized || true)`,
+			`len(raw) == 0 && (!sized || !chunked)`,
+			`len(raw) == 0 && (!sized || !chunked || true)`,
 		}},
 	},
 	{
 		name: "another-coding-is-no-coding", promise: "receive", pkg: receivePkg, test: "TestDifferences",
 		edits: []edit{{
 			"gateway/internal/receive/framing.go",
-			"			if !equalFold(trimBlanks(value), \"chunked\") {\n				return b, false\n			}\n			b.chunked = true\n",
-			"			b.chunked = equalFold(trimBlanks(value), \"chunked\")\n",
+			"			if !equalFold(trimBlanks(value), \"chunked\") {\n				return b, false\n			}\n			chunked, b.last = true, true\n",
+			"			chunked = equalFold(trimBlanks(value), \"chunked\")\n			b.last = b.last || chunked\n",
 		}},
 	},
 	{
 		name: "a-chunked-request-is-not-the-last", promise: "receive", pkg: receivePkg, test: "TestCorpus",
 		edits: []edit{{
 			"gateway/internal/receive/handler.go",
-			`if q.header.chunked || r.leaving.Load() {`,
+			`if q.header.last || r.leaving.Load() {`,
 			`if r.leaving.Load() {`,
+		}},
+	},
+	{
+		name: "an-option-may-hold-a-blank", promise: "receive", pkg: receivePkg, test: "TestDifferences",
+		edits: []edit{{
+			"gateway/internal/receive/framing.go",
+			`if bytes.ContainsAny(option, " \t") {`,
+			`if len(option) > 99 {`,
 		}},
 	},
 	{
