@@ -121,14 +121,23 @@ func TestAway(t *testing.T) {
 	if road != nil {
 		consumers = append(consumers, b.run("--session-timeout=3s"))
 	}
+	var last string
 	ready := func() (n int) {
 		for _, c := range consumers {
-			if status, _ := c.get("/readyz"); status == http.StatusOK {
+			status, page := c.get("/readyz?verbose")
+			if status == http.StatusOK {
 				n++
+			} else {
+				last = page
 			}
 		}
 		return n
 	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("the last that was not ready:\n%s", last)
+		}
+	}()
 	for _, away := range []struct {
 		name            string
 		database, kafka bool
