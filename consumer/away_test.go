@@ -184,7 +184,7 @@ func TestMembersEverySecond(t *testing.T) {
 	members := []*running{start(), start()}
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
-	for range 8 {
+	for range 6 {
 		members = append(members, start())
 		r.feed(3)
 		<-every.C

@@ -14,7 +14,7 @@ var effectMutants = []mutant{
 		}},
 	},
 	{
-		name: "a-lost-answer-loses-the-event", promise: "pipeline", pkg: pipelinePkg, test: "TestEachStepFailsAtEachRecord/memory/save's answer is lost",
+		name: "a-lost-answer-loses-the-event", promise: "pipeline", pkg: pipelinePkg, test: "TestEachStepFailsAtEachRecord/memory/save's answer is lost, batches of 4",
 		edits: []edit{{
 			"consumer/internal/pipeline/publish.go",
 			`it.event != nil {`,
@@ -22,7 +22,7 @@ var effectMutants = []mutant{
 		}},
 	},
 	{
-		name: "handled-though-kafka-was-not-asked", promise: "pipeline", pkg: pipelinePkg, test: "TestEachStepFailsAtEachRecord/memory/end behind publish",
+		name: "handled-though-kafka-was-not-asked", promise: "pipeline", pkg: pipelinePkg, test: "TestEachStepFailsAtEachRecord/memory/end behind publish, batches of 4",
 		edits: []edit{{
 			"consumer/internal/pipeline/publish.go",
 			"	refused, err := p.o.Producer.Produce(ctx, records)\n	if err != nil {\n",
