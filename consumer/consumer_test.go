@@ -79,6 +79,15 @@ func allTopics() kfake.Opt { return kfake.SeedTopics(3, schema.NewTopics("").All
 // produce puts a callback with the body into the raw topic, as the gateway does.
 func (b *bench) produce(topic string, app int64, body string) {
 	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	if err := b.client.ProduceSync(ctx, b.raw(topic, app, body)).FirstErr(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// raw returns the record of a new callback with the body.
+func (b *bench) raw(topic string, app int64, body string) *kgo.Record {
 	b.lsn++
 	c := schema.Callback{
 		ID: schema.CallbackID{Journal: 7, LSN: b.lsn}, Gateway: []byte("gw-1"), AppID: app,
@@ -89,11 +98,7 @@ func (b *bench) produce(topic string, app int64, body string) {
 	for _, h := range r.Headers {
 		k.Headers = append(k.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
-	defer cancel()
-	if err := b.client.ProduceSync(ctx, k).FirstErr(); err != nil {
-		b.t.Fatal(err)
-	}
+	return k
 }
 
 func alarm(used int) string {

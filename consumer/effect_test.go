@@ -24,8 +24,9 @@ import (
 // its notices depend on all that came before.
 type rise struct {
 	*bench
-	fed  int // steps
-	sent int // raw records
+	client *kgo.Client // sends a step at once
+	fed    int         // steps
+	sent   int         // raw records
 }
 
 // riseApps are the apps: one that is listed, and others.
@@ -45,7 +46,12 @@ func newRise(t *testing.T, b *bench) *rise {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return &rise{bench: b}
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.addrs), kgo.ManualFlushing())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return &rise{bench: b, client: client}
 }
 
 // noteWhatIsMovedBack has the database itself write down each update that moves the state of
@@ -60,27 +66,35 @@ const noteWhatIsMovedBack = `CREATE TABLE moved_back (what text);
 		INSERT INTO moved_back VALUES (format('partition %s from %s to %s', OLD.partition, OLD."offset", NEW."offset")); RETURN NULL; END $$;
 	CREATE TRIGGER note_progress AFTER UPDATE ON progress FOR EACH ROW WHEN (NEW."offset" < OLD."offset") EXECUTE FUNCTION note_progress();`
 
-// feed produces n more steps: of each app an alarm, which one of them sends twice, and a record
-// that cannot be used.
+// feed produces n more steps, each as one batch of a partition, which so is one of the consumer
+// too: of each app an alarm, which one of them sends twice, and a record that cannot be used.
 func (r *rise) feed(n int) {
 	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
 	for range n {
 		r.fed++
+		put := func(app int64, body string) {
+			r.sent++
+			r.client.Produce(ctx, r.raw("im.alarms.raw", app, body), func(_ *kgo.Record, err error) {
+				if err != nil {
+					r.t.Errorf("feed: %v", err)
+				}
+			})
+		}
 		for app := range int64(riseApps) {
 			body := fmt.Sprintf(`{"CallbackCommand":"Group.CallbackOnDailyGroupQuotaAlarm","QuotaUsed":%d,"Quota":10000,"EventTime":"%d"}`,
 				7000+20*r.fed, received.UnixMilli()+int64(r.fed)*1000)
-			r.put(1400000001+app, body)
+			put(1400000001+app, body)
 			if int(app) == r.fed%riseApps {
-				r.put(1400000001+app, body)
+				put(1400000001+app, body)
 			}
 		}
-		r.put(1400000001, fmt.Sprintf("no JSON %d", r.fed))
+		put(1400000001, fmt.Sprintf("no JSON %d", r.fed))
+		if err := r.client.Flush(ctx); err != nil {
+			r.t.Fatal(err)
+		}
 	}
-}
-
-func (r *rise) put(app int64, body string) {
-	r.produce("im.alarms.raw", app, body)
-	r.sent++
 }
 
 // handled waits until everything that was fed is handled, and committed.

@@ -51,7 +51,7 @@ func run() error {
 }
 
 // tables are all mutants, in the order in which they are run.
-var tables = slices.Concat(journalMutants, recoveryMutants, keeperMutants, forwardMutants, receiveMutants, hostileMutants, registryMutants, secretMutants, edgeMutants, quarantineMutants, produceMutants, consumerMutants, letterMutants)
+var tables = slices.Concat(journalMutants, recoveryMutants, keeperMutants, forwardMutants, receiveMutants, hostileMutants, registryMutants, secretMutants, edgeMutants, quarantineMutants, produceMutants, consumerMutants, letterMutants, effectMutants)
 
 // choose returns the mutants with one of the names.
 func choose(names string) ([]mutant, error) {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,32 +150,42 @@ func (w *world) disturbed(t testing.TB, at moment, times int, hits func(batch in
 }
 
 // Each step fails at each record in turn: nothing tells that it did. Where a world
-// costs little each record has its own, and it fails twice; over databases
-// the steps fail at all records of one world.
+// costs little each record has its own, and it fails twice; over databases the steps fail at
+// all batches of one.
 func TestEachStepFailsAtEachRecord(t *testing.T) {
 	for _, database := range stores {
 		t.Run(database.name, func(t *testing.T) {
-			undisturbed := newWorld(t, database.make(t), 1)
-			undisturbed.process(t, 0)
-			known := stateOf(t, undisturbed)
-			undisturbed.known = &known // not to be read in a bubble
-			for at := range numMoments {
-				t.Run(momentNames[at], func(t *testing.T) {
-					if database.name != "memory" {
-						w := newWorld(t, database.make(t), 1)
-						w.disturbed(t, at, 1, func(int) bool { return true })
-						w.sameAs(t, undisturbed)
-						return
-					}
-					for _, size := range []int{1, 4} {
-						for nth := range (len(undisturbed.records) + size - 1) / size {
-							synctest.Test(t, func(t *testing.T) { // attempts are apart
-								w := newWorld(t, database.make(t), size)
-								w.disturbed(t, at, 2, func(batch int) bool { return batch == nth })
-								w.sameAs(t, undisturbed)
-							})
-						}
-					}
+			if database.name != "memory" {
+				eachStepFails(t, database.make, 2, false)
+				return
+			}
+			for _, size := range []int{1, 4} {
+				eachStepFails(t, database.make, size, true)
+			}
+		})
+	}
+}
+
+// eachStepFails has every step fail with batches of a size: of each batch in a world of its own,
+// or of all in one.
+func eachStepFails(t *testing.T, fresh func(testing.TB) func() (storage, func()), size int, apart bool) {
+	undisturbed := newWorld(t, fresh(t), size)
+	undisturbed.process(t, 0)
+	known := stateOf(t, undisturbed)
+	undisturbed.known = &known // not to be read in a bubble
+	for at := range numMoments {
+		t.Run(fmt.Sprintf("%s, batches of %d", momentNames[at], size), func(t *testing.T) {
+			if !apart {
+				w := newWorld(t, fresh(t), size)
+				w.disturbed(t, at, 1, func(int) bool { return true })
+				w.sameAs(t, undisturbed)
+				return
+			}
+			for nth := range (len(undisturbed.records) + size - 1) / size {
+				synctest.Test(t, func(t *testing.T) { // attempts are apart
+					w := newWorld(t, fresh(t), size)
+					w.disturbed(t, at, 2, func(batch int) bool { return batch == nth })
+					w.sameAs(t, undisturbed)
 				})
 			}
 		})

@@ -12,12 +12,13 @@ type metrics struct {
 	records      [numOutcomes]prometheus.Counter
 	deadLetters  map[schema.Reason]prometheus.Counter
 	batchSeconds prometheus.Histogram
-	storeUp      prometheus.Gauge
+	storeUp      prometheus.GaugeFunc
 }
 
 // newMetrics registers the metrics with reg; nil: they are kept but not shown. Every
 // label value exists from the start, so that a rate is right from its first count.
-func newMetrics(reg prometheus.Registerer) *metrics {
+// storeUp is asked when the metrics are read.
+func newMetrics(reg prometheus.Registerer, storeUp func() bool) *metrics {
 	f := promauto.With(reg)
 	m := &metrics{
 		deadLetters: make(map[schema.Reason]prometheus.Counter),
@@ -26,9 +27,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help:    "Time that one batch took from decoding to the last answer of Kafka, waiting for dependencies included.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60},
 		}),
-		storeUp: f.NewGauge(prometheus.GaugeOpts{
+		storeUp: f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tidegate_consumer_store_up",
 			Help: "1 while the database answers, 0 while a batch waits for it.",
+		}, func() float64 {
+			if storeUp() {
+				return 1
+			}
+			return 0
 		}),
 	}
 	records := f.NewCounterVec(prometheus.CounterOpts{

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/consumer/internal/quota"
 	"github.com/tidegate/tidegate/consumer/internal/store"
@@ -76,7 +76,7 @@ func (o *owner) run(ctx context.Context) error {
 			if o.random.IntN(10) == 0 {
 				return errKilled
 			}
-			runtime.Gosched() // the others
+			<-time.After(time.Duration(o.random.IntN(3)) * time.Millisecond) // for the others to come in between, if they can
 			return nil
 		},
 	})

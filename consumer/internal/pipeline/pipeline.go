@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -55,7 +54,7 @@ type Pipeline struct {
 	o       Options
 	log     *zap.Logger
 	metrics *metrics
-	up      atomic.Bool
+	waiting atomic.Int32 // calls that wait because the database did not take what they have
 }
 
 // New returns a Pipeline.
@@ -72,15 +71,14 @@ func New(o Options) *Pipeline {
 	if o.After == nil {
 		o.After = func(Stage) error { return nil }
 	}
-	p := &Pipeline{o: o, log: o.Log, metrics: newMetrics(o.Metrics)}
-	p.up.Store(true)
-	p.metrics.storeUp.Set(1)
+	p := &Pipeline{o: o, log: o.Log}
+	p.metrics = newMetrics(o.Metrics, p.StoreUp)
 	return p
 }
 
-// StoreUp reports whether the database answered the last time it was asked.
-// Safe from any goroutine.
-func (p *Pipeline) StoreUp() bool { return p.up.Load() }
+// StoreUp reports whether the database takes what it is given: false while anything waits
+// for it. Safe from any goroutine.
+func (p *Pipeline) StoreUp() bool { return p.waiting.Load() == 0 }
 
 // Handle deals with the records of one partition, which are in offset order: see the
 // package's documentation for what holds when it returned nil. It blocks while the
@@ -108,17 +106,20 @@ func (p *Pipeline) Handle(ctx context.Context, records []schema.Record, logEnd i
 // fails for any other reason is tried again, from load, because a transaction that failed
 // is gone.
 func (p *Pipeline) run(ctx context.Context, d decoded) error {
+	w := waiter{Pipeline: p}
+	defer w.leave()
 	for wait := firstBackoff; ; wait = min(2*wait, maxBackoff) {
 		s, err := p.store(ctx, d)
 		switch {
 		case err == nil:
-			p.storeAnswered()
+			w.answered()
 			return p.finish(ctx, s)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, errCrash):
 			return err
 		case isolable(err) && len(d.items) > 1:
+			w.answered()
 			half := len(d.items) / 2
 			if err := p.run(ctx, d.part(0, half)); err != nil {
 				return err
@@ -130,8 +131,7 @@ func (p *Pipeline) run(ctx context.Context, d decoded) error {
 		case dataFault(err) && !d.items[0].hopeless:
 			d.items[0] = p.isolate(d.items[0], err)
 		default:
-			p.storeFailed(err, wait)
-			backoff(ctx, wait)
+			w.failed(ctx, err, wait)
 		}
 	}
 }
@@ -200,38 +200,6 @@ func (p *Pipeline) store(ctx context.Context, d decoded) (saved, error) {
 		return saved{}, err
 	}
 	return s, p.crash(StageSave)
-}
-
-// Backoff while a dependency is away.
-const (
-	firstBackoff = 100 * time.Millisecond
-	maxBackoff   = 5 * time.Second
-)
-
-// backoff waits for d, give or take a fifth so that consumers do not come back in step,
-// or until ctx ends.
-func backoff(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d - d/5 + rand.N(d*2/5))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
-// storeAnswered notes that the database took a batch.
-func (p *Pipeline) storeAnswered() {
-	p.metrics.storeUp.Set(1)
-	if !p.up.Swap(true) {
-		p.log.Info("database answers again")
-	}
-}
-
-// storeFailed notes that the database did not take a batch, which waits now.
-func (p *Pipeline) storeFailed(err error, wait time.Duration) {
-	p.metrics.storeUp.Set(0)
-	p.up.Store(false)
-	p.log.Warn("database did not take a batch, trying again", zap.Duration("in", wait), zap.Error(err))
 }
 
 // crash asks Options.After.

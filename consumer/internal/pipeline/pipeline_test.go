@@ -294,6 +294,9 @@ func TestEndOfTheGenerationEndsTheWait(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- r.Handle(ctx, batch(0, alarmOf(1400000001, 7100)), 1) }()
 		time.Sleep(time.Hour) // the bubble's clock
+		if r.StoreUp() {
+			t.Error("nothing says that the database is away")
+		}
 		begun := time.Now()
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
@@ -303,6 +306,12 @@ func TestEndOfTheGenerationEndsTheWait(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		r.outcomes(t, nil)
+		if !r.StoreUp() || testutil.ToFloat64(r.metrics.storeUp) != 1 {
+			t.Error("the database is called down, and nothing waits for it")
+		}
+		if r.logs.FilterMessage("database answers again").Len() != 0 {
+			t.Error("a line says that the database is back, which nobody knows")
+		}
 	})
 }
 

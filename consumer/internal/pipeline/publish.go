@@ -111,11 +111,13 @@ func (p *Pipeline) produce(ctx context.Context, records []schema.Record) ([]erro
 // keep saves dead letters that only came up after the batch was saved, in a transaction
 // of their own, and blocks while the database is away. An error means that ctx ended.
 func (p *Pipeline) keep(ctx context.Context, s *saved, letters []schema.DeadLetter) error {
+	w := waiter{Pipeline: p}
+	defer w.leave()
 	for wait := firstBackoff; ; wait = min(2*wait, maxBackoff) {
 		err := p.keepOnce(ctx, s, letters)
 		switch {
 		case err == nil:
-			p.storeAnswered()
+			w.answered()
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -123,8 +125,7 @@ func (p *Pipeline) keep(ctx context.Context, s *saved, letters []schema.DeadLett
 			p.log.Error("database refused dead letters: they are in their topic only", zap.Int("letters", len(letters)), zap.Error(err))
 			return nil
 		}
-		p.storeFailed(err, wait)
-		backoff(ctx, wait)
+		w.failed(ctx, err, wait)
 	}
 }
 

@@ -137,17 +137,18 @@ func (p *Pipeline) settle(ctx context.Context, r *replay, b published) error {
 			ids = append(ids, b.items[i].letter.ID)
 		}
 	}
+	w := waiter{Pipeline: p}
+	defer w.leave()
 	for wait := firstBackoff; len(ids) > 0; wait = min(2*wait, maxBackoff) {
 		err := p.o.Store.MarkPublished(ctx, ids)
 		if err == nil {
-			p.storeAnswered()
+			w.answered()
 			break
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		p.storeFailed(err, wait)
-		backoff(ctx, wait)
+		w.failed(ctx, err, wait)
 	}
 	for i := range b.items {
 		it := &b.items[i]
