@@ -24,7 +24,9 @@ const (
 		ON CONFLICT (notice_seq, channel) DO NOTHING`
 
 	updateLease = `INSERT INTO channel_lease (channel, owner, until) VALUES (?1, ?2, ?3)
-		ON CONFLICT (channel) DO UPDATE SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4`
+		ON CONFLICT (channel) DO UPDATE SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4 OR until > ?5`
+
+	bringNear = `UPDATE dispatch SET next_at = ? WHERE channel = ? AND state = 'pending' AND next_at > ?`
 
 	dispatchColumns = `d.seq, d.channel, d.state, d.attempts, d.next_at, d.error, d.changed_at,
 		n.app_id, n.period, n.kind, n.step, n.count, n.alarm, n.created_at`
@@ -122,13 +124,16 @@ func (s *sqliteStore) Claim(ctx context.Context, c Claim) (due []Dispatch, held 
 		return nil, false, fmt.Errorf("read the lease of channel %s: %w", c.Channel, classify(err))
 	}
 	now := c.Now.UnixMilli()
-	if owner != c.Owner && until > now {
+	if owner != c.Owner && until > now && until <= c.latestLease().UnixMilli() {
 		return nil, false, nil
 	}
 	if owner != c.Owner || until < c.Now.Add(c.TTL/2).UnixMilli() || until > c.Now.Add(c.TTL).UnixMilli() {
 		err := s.change(ctx, "take the lease of channel "+c.Channel, func(tx *sql.Tx) error {
-			n, err := changed(tx.ExecContext(ctx, updateLease, c.Channel, c.Owner, c.Now.Add(c.TTL).UnixMilli(), now))
-			held = n > 0
+			n, err := changed(tx.ExecContext(ctx, updateLease, c.Channel, c.Owner, c.Now.Add(c.TTL).UnixMilli(), now, c.latestLease().UnixMilli()))
+			if held = n > 0; err != nil || !held {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, bringNear, now, c.Channel, c.Now.Add(longestWait).UnixMilli())
 			return err
 		})
 		if err != nil || !held {

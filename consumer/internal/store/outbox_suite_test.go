@@ -28,6 +28,7 @@ func testOutbox(t *testing.T, fresh func(t *testing.T) database) {
 		{"an app's later notice waits for its earlier one that failed", testOrderOfApp},
 		{"a lease keeps others out until it ends or is given up", testLease},
 		{"of many who ask at once for a lease, one gets it", testLeaseRace},
+		{"a lease and a wait from a clock that was ahead hold nobody up", testClockAhead},
 		{"a dead owner's notices are taken over, and come again", testTakenOver},
 		{"sent and parked ones do not come again, whoever settles them then", testSettledIsFinal},
 		{"kept ones are repeated until their time, or until they are ended", testKept},
@@ -252,6 +253,28 @@ func testLeaseRace(b *outboxBench) {
 		if holders != 1 {
 			b.Fatalf("%d of %d have the lease", holders, owners)
 		}
+	}
+}
+
+// testClockAhead: a consumer whose clock is a year ahead takes the lease and notes a failure,
+// and is lost. Nobody is to wait for a year.
+func testClockAhead(b *outboxBench) {
+	b.told("1 watch, 1 warning, 2 watch", "x")
+	right := b.now
+	b.now = right.AddDate(1, 0, 0)
+	due, _ := b.claim("x", "ahead")
+	if err := b.Settle(b.Context(), []Settlement{{ID: due[0].ID, State: DispatchPending, NextAt: b.now.Add(time.Minute)}}, b.now); err != nil {
+		b.Fatal(err)
+	}
+	b.now = right
+	due, held := b.claim("x", "b")
+	if !held || said(due) != "1 watch, 1 warning, 2 watch" {
+		b.Errorf("b has the lease: %v, %q", held, said(due))
+	}
+	// Clocks may differ a little: that lease is one.
+	b.now = right.Add(-ttl / 3)
+	if _, held := b.claim("x", "c"); held {
+		b.Error("c, whose clock is a little behind, has the lease as well")
 	}
 }
 
