@@ -133,6 +133,9 @@ func (s *sender) alert(d *store.Dispatch, now, end time.Time) channel.Alert {
 	if at, ok := schema.ParseTime([]byte(d.Alarm.EventTime)); ok {
 		a.Starts = at
 	}
+	if a.Starts.After(now) { // by a clock that is ahead of ours: Alertmanager takes none that begins after its end
+		a.Starts = now
+	}
 	if end.Before(a.Ends) {
 		a.Ends = end
 	}
