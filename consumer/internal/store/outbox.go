@@ -55,6 +55,11 @@ type Outbox interface {
 	// Settle says what became of dispatches, in one transaction. Only pending ones change.
 	Settle(ctx context.Context, settled []Settlement, now time.Time) error
 
+	// Messages returns when the channel was last sent to after since and at now or before,
+	// oldest first: each time that a Settle was of attempts, once. Who comes to have the
+	// lease asks for it, as it reads all of the channel's dispatches.
+	Messages(ctx context.Context, channel string, since, now time.Time) ([]time.Time, error)
+
 	// Kept returns the channel's dispatches that were sent and are to be repeated at now,
 	// oldest first.
 	Kept(ctx context.Context, channel string, now time.Time) ([]Dispatch, error)

@@ -38,6 +38,9 @@ const (
 				AND e.state = 'pending' AND e.seq < d.seq AND e.next_at > ?2)
 		ORDER BY d.next_at, d.seq LIMIT ?3`
 
+	selectMessages = `SELECT DISTINCT changed_at FROM dispatch
+		WHERE channel = ? AND changed_at > ? AND changed_at <= ? AND (state = 'sent' OR attempts > 0) ORDER BY changed_at`
+
 	selectKept = `SELECT ` + dispatchColumns + ` FROM ` + dispatchTable + `
 		WHERE d.channel = ? AND d.kept_until > ? ORDER BY d.seq`
 
@@ -174,6 +177,16 @@ func settle(ctx context.Context, tx *sql.Tx, d *Settlement, now int64) error {
 	}
 	_, err := tx.ExecContext(ctx, endKept, d.ID)
 	return err
+}
+
+// Messages returns when the channel was sent to; see Outbox.
+func (s *sqliteStore) Messages(ctx context.Context, channel string, since, now time.Time) ([]time.Time, error) {
+	args := []any{channel, since.UnixMilli(), now.UnixMilli()}
+	return collect(ctx, s.read, "times of messages", selectMessages, args, func(rows *sql.Rows) (time.Time, error) {
+		var at int64
+		err := rows.Scan(&at)
+		return time.UnixMilli(at).UTC(), err
+	})
 }
 
 // Kept returns what is to be repeated; see Outbox.

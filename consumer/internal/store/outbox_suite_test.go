@@ -31,6 +31,7 @@ func testOutbox(t *testing.T, fresh func(t *testing.T) database) {
 		{"a lease and a wait from a clock that was ahead hold nobody up", testClockAhead},
 		{"a dead owner's notices are taken over, and come again", testTakenOver},
 		{"sent and parked ones do not come again, whoever settles them then", testSettledIsFinal},
+		{"when a channel was sent to, whatever became of it", testMessages},
 		{"kept ones are repeated until their time, or until they are ended", testKept},
 		{"a channel that nobody has any more is parked", testAbandon},
 		{"the oldest that waits, routed or not", testOldestPending},
@@ -311,6 +312,36 @@ func testSettledIsFinal(b *outboxBench) {
 		states = append(states, fmt.Sprintf("%d %s %s", d.AppID, d.State, d.Error))
 	}
 	b.want("states", strings.Join(states, "; "), "3 pending ; 2 parked HTTP 400; 1 sent ")
+}
+
+func testMessages(b *outboxBench) {
+	b.told("1 watch, 2 watch, 3 watch, 4 watch, 5 watch", "x", "y")
+	due, _ := b.claim("x", "a")
+	b.settle("y", 0, Settlement{State: DispatchSent})
+	for i, all := range [][]Settlement{
+		{{ID: due[0].ID, State: DispatchSent}, {ID: due[1].ID, State: DispatchSent}},
+		{{ID: due[2].ID, State: DispatchParked}}, {{ID: due[3].ID, State: DispatchPending, NextAt: start}},
+	} {
+		b.now = start.Add(time.Duration(i+1) * time.Second)
+		if err := b.Settle(b.Context(), all, b.now); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ since, now, want string }{
+		{"0s", "1h", "1s 2s 3s"}, {"1s", "1h", "2s 3s"}, {"0s", "2s", "1s 2s"}, {"3s", "1h", ""},
+	} {
+		since, _ := time.ParseDuration(test.since)
+		now, _ := time.ParseDuration(test.now)
+		times, err := b.Messages(b.Context(), "x", start.Add(since), start.Add(now))
+		if err != nil {
+			b.Fatal(err)
+		}
+		var texts []string
+		for _, at := range times {
+			texts = append(texts, at.Sub(start).String())
+		}
+		b.want("after "+test.since+" until "+test.now, strings.Join(texts, " "), test.want)
+	}
 }
 
 func testKept(b *outboxBench) {

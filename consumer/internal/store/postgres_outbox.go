@@ -169,6 +169,15 @@ func (s *postgresStore) Settle(ctx context.Context, settled []Settlement, now ti
 	})
 }
 
+// Messages returns when the channel was sent to; see Outbox.
+func (s *postgresStore) Messages(ctx context.Context, channel string, since, now time.Time) ([]time.Time, error) {
+	args := []any{postgresText(channel), wholeMillis(since), wholeMillis(now)}
+	return collectPostgres(ctx, s, "times of messages", numbered(selectMessages), args, func(rows pgx.Rows) (at time.Time, err error) {
+		err = rows.Scan(&at)
+		return at.UTC(), err
+	})
+}
+
 // Kept returns what is to be repeated; see Outbox.
 func (s *postgresStore) Kept(ctx context.Context, channel string, now time.Time) ([]Dispatch, error) {
 	return collectPostgres(ctx, s, "kept notices", numbered(selectKept), []any{postgresText(channel), wholeMillis(now)}, scanPostgresDispatch)
