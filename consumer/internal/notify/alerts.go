@@ -166,9 +166,11 @@ func (s *sender) keepAlive(ctx context.Context, now time.Time) bool {
 		}
 		a := s.channel.Alert(ctx, now, alerts)
 		s.judge(a, time.Now())
-		if a.Result == channel.Retry {
+		if a.Result != channel.Sent {
 			s.w.log.Warn("alerts could not be kept alive, trying again", zap.String("channel", s.channel.Name),
 				zap.Int("alerts", len(alerts)), zap.String("answer", a.Detail))
+		}
+		if a.Result == channel.Retry {
 			return false
 		}
 	}

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/tidegate/tidegate/consumer/internal/notify/channel"
 	"github.com/tidegate/tidegate/consumer/internal/quota"
 	"github.com/tidegate/tidegate/consumer/internal/store"
@@ -208,6 +211,25 @@ func TestAlertOfAClockAhead(t *testing.T) {
 		b.soon()
 		b.want("stands", m.stands(), "1 critical")
 		b.want("states", b.states(), "am 1 critical sent")
+	})
+}
+
+// TestKeepAliveThatIsRefused is told: what stood ends by itself within minutes, as if it were over.
+func TestKeepAliveThatIsRefused(t *testing.T) {
+	run(t, manager, func(b *bench) {
+		core, logs := observer.New(zap.WarnLevel)
+		b.log = zap.New(core)
+		w, _ := b.work(b.outbox, "a", nil)
+		b.tell("1 step critical")
+		b.soon()
+		b.places.set("am", always(404))
+		b.pass(channel.KeepAliveEvery + time.Second)
+		if logs.FilterMessageSnippet("kept alive").Len() == 0 {
+			b.Errorf("nothing is said: %v", logs.All())
+		}
+		if ok, detail := w.Status(); ok || detail != "am: HTTP 404" {
+			b.Errorf("status: %v, %s", ok, detail)
+		}
 	})
 }
 
