@@ -133,6 +133,9 @@ func (s *sender) alert(d *store.Dispatch, now, end time.Time) channel.Alert {
 	if at, ok := schema.ParseTime([]byte(d.Alarm.EventTime)); ok {
 		a.Starts = at
 	}
+	if a.Starts.After(now) { // by a clock that is ahead of ours: Alertmanager takes none that begins after its end
+		a.Starts = now
+	}
 	if end.Before(a.Ends) {
 		a.Ends = end
 	}
@@ -163,9 +166,11 @@ func (s *sender) keepAlive(ctx context.Context, now time.Time) bool {
 		}
 		a := s.channel.Alert(ctx, now, alerts)
 		s.judge(a, time.Now())
-		if a.Result == channel.Retry {
+		if a.Result != channel.Sent {
 			s.w.log.Warn("alerts could not be kept alive, trying again", zap.String("channel", s.channel.Name),
 				zap.Int("alerts", len(alerts)), zap.String("answer", a.Detail))
+		}
+		if a.Result == channel.Retry {
 			return false
 		}
 	}

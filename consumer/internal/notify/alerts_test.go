@@ -10,7 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/tidegate/tidegate/consumer/internal/notify/channel"
+	"github.com/tidegate/tidegate/consumer/internal/quota"
+	"github.com/tidegate/tidegate/consumer/internal/store"
+	"github.com/tidegate/tidegate/schema"
 )
 
 const manager = `
@@ -45,7 +51,7 @@ func (m *fakeManager) answer(r *sent) (*http.Response, error) {
 	status := 200
 	for _, a := range posted {
 		l := a.Labels
-		if l["app"] == m.bad {
+		if l["app"] == m.bad || a.EndsAt.Before(a.StartsAt) { // "start time must be before end time"
 			status = 400
 			continue
 		}
@@ -186,6 +192,47 @@ func TestAlertsOfAPeriodThatIsOver(t *testing.T) {
 }
 
 // TestOneMalformedAlert costs itself only.
+// TestAlertOfAClockAhead: the clock that the alarm's time is of need not be ours, and an alert
+// that begins after its end is malformed to Alertmanager: nobody would be told.
+func TestAlertOfAClockAhead(t *testing.T) {
+	run(t, manager, func(b *bench) {
+		m := &fakeManager{alerts: map[string]managed{}}
+		b.places.set("am", m.answer)
+		ahead := b.notice(1, quota.KindStep, schema.SeverityCritical)
+		ahead.Alarm.EventTime = schema.FormatTime(time.Now().Add(channel.KeepAliveFor + time.Minute))
+		tx, err := b.store.Begin(b.Context(), "t", 0, nil, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := tx.Save(b.Context(), store.Changes{Notices: []quota.Notice{ahead}, Progress: store.Progress{Topic: "t", Newest: time.Now()}}); err != nil {
+			b.Fatal(err)
+		}
+		b.work(b.outbox, "a", nil)
+		b.soon()
+		b.want("stands", m.stands(), "1 critical")
+		b.want("states", b.states(), "am 1 critical sent")
+	})
+}
+
+// TestKeepAliveThatIsRefused is told: what stood ends by itself within minutes, as if it were over.
+func TestKeepAliveThatIsRefused(t *testing.T) {
+	run(t, manager, func(b *bench) {
+		core, logs := observer.New(zap.WarnLevel)
+		b.log = zap.New(core)
+		w, _ := b.work(b.outbox, "a", nil)
+		b.tell("1 step critical")
+		b.soon()
+		b.places.set("am", always(404))
+		b.pass(channel.KeepAliveEvery + time.Second)
+		if logs.FilterMessageSnippet("kept alive").Len() == 0 {
+			b.Errorf("nothing is said: %v", logs.All())
+		}
+		if ok, detail := w.Status(); ok || detail != "am: HTTP 404" {
+			b.Errorf("status: %v, %s", ok, detail)
+		}
+	})
+}
+
 func TestOneMalformedAlert(t *testing.T) {
 	runManager(t, func(b *bench, m *fakeManager) {
 		m.bad = "App-7"

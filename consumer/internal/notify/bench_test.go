@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/consumer/internal/quota"
 	"github.com/tidegate/tidegate/consumer/internal/store"
@@ -34,6 +35,7 @@ type bench struct {
 	offset int64
 	look   time.Duration // of workers that begin from now on; 0: as in life
 	shared bool          // of workers that begin from now on
+	log    *zap.Logger   // of workers that begin from now on; nil: silent
 }
 
 // run runs a test in a bubble. yaml is its notify.yaml.
@@ -76,7 +78,7 @@ var shanghai = func() *time.Location {
 
 // work runs a worker until the returned function is called, or the test ends.
 func (b *bench) work(outbox store.Outbox, owner string, reg prometheus.Registerer) (w *Worker, stop func()) {
-	w = New(Options{Outbox: outbox, Config: b.config.Load, Zone: func(int64) *time.Location { return shanghai }, Owner: owner, Shared: b.shared, Metrics: reg})
+	w = New(Options{Outbox: outbox, Config: b.config.Load, Zone: func(int64) *time.Location { return shanghai }, Owner: owner, Shared: b.shared, Log: b.log, Metrics: reg})
 	w.look = cmp.Or(b.look, w.look)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

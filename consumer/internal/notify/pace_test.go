@@ -16,6 +16,33 @@ default: [group]
 // ok is what WeCom answers.
 func ok(*sent) (*http.Response, error) { return respond(200, `{"errcode":0,"errmsg":"ok"}`) }
 
+// TestRateLimitOutlivesAConsumer: whoever comes to have the lease counts what others sent; a
+// robot that is told more shuts everybody out for minutes.
+func TestRateLimitOutlivesAConsumer(t *testing.T) {
+	run(t, robot, func(b *bench) {
+		b.places.set("robot", func(r *sent) (*http.Response, error) {
+			time.Sleep(10 * time.Millisecond) // as in life: no two messages are marked in one millisecond
+			return ok(r)
+		})
+		_, stop := b.work(b.outbox, "a", nil)
+		b.tellMany(1, 15)
+		b.pass(10 * time.Second)
+		stop()
+		b.work(b.outbox, "b", nil)
+		b.tellMany(101, 15)
+		b.pass(40 * time.Second)
+		all := b.places.to("robot")
+		if len(all) != 20 || !strings.Contains(all[19].body, "11 more apps") {
+			b.Fatalf("%d messages within the minute, the last %s", len(all), all[len(all)-1].body)
+		}
+		b.tell("200 step critical")
+		b.pass(window)
+		if got := len(b.places.to("robot")); got != 21 {
+			b.Errorf("%d messages, want the next one too", got)
+		}
+	})
+}
+
 // TestRateLimitAndDigest: never more than 20 in a minute, and the last tells of all others.
 func TestRateLimitAndDigest(t *testing.T) {
 	run(t, robot, func(b *bench) {

@@ -49,6 +49,8 @@ type sender struct {
 	paused    time.Time          // the channel is left alone until then
 	unsettled []store.Settlement // what became of messages that could not be marked yet
 	keepAt    time.Time          // when what is kept alive is posted again
+	leased    bool               // the lease was here at the last step, so that limit knows all messages
+	down      bool               // the database did not answer the last time
 
 	mu    sync.Mutex
 	fault string // guarded by mu: why the last attempt failed; empty: it did not
@@ -119,15 +121,26 @@ func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 // step sends at most one message, and returns how long to wait for the next step.
 func (s *sender) step(ctx context.Context) time.Duration {
 	due, held, err := s.claim(ctx)
+	if err == nil && held && !s.leased {
+		err = s.recall(ctx)
+	}
+	s.leased = err == nil && held
 	now := time.Now()
 	switch {
 	case err != nil:
-		s.w.log.Warn("database did not give out notices", zap.String("channel", s.channel.Name), zap.Error(err))
+		if !s.down && ctx.Err() == nil {
+			s.w.log.Warn("database does not give out notices, trying again", zap.String("channel", s.channel.Name), zap.Error(err))
+		}
+		s.down = true
 		return storeWait
 	case !held:
+		s.down = false
 		s.setFault("")
 		s.keepAt = time.Time{} // at once, should the lease come here
 		return idle
+	}
+	s.down = false
+	switch {
 	case now.Before(s.paused):
 		return min(idle, s.paused.Sub(now))
 	case s.channel.KeepsAlive():
@@ -162,6 +175,23 @@ func (s *sender) claim(ctx context.Context) (due []store.Dispatch, held bool, er
 	return s.w.o.Outbox.Claim(ctx, store.Claim{
 		Channel: s.channel.Name, Owner: s.w.o.Owner, Now: time.Now(), TTL: leaseTTL, Limit: claimLimit,
 	})
+}
+
+// recall has the limit count what others sent before the lease came here. Of a message that
+// could not be marked at once it does not know.
+func (s *sender) recall(ctx context.Context) error {
+	if s.limit.perMinute == 0 {
+		return nil
+	}
+	now := time.Now()
+	sent, err := s.w.o.Outbox.Messages(ctx, s.channel.Name, now.Add(-window), now)
+	if err == nil && len(sent) > len(s.limit.sent) {
+		s.limit.sent = nil
+		for _, at := range sent {
+			s.limit.note(now.Add(at.Sub(now))) // of the clock that does not jump
+		}
+	}
+	return err
 }
 
 // settle marks what became of messages, and of earlier ones that could not be marked.

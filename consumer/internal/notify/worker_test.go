@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tidegate/tidegate/consumer/internal/quota"
 	"github.com/tidegate/tidegate/consumer/internal/store"
@@ -162,6 +164,26 @@ func TestDatabaseAwayBetweenSendAndMark(t *testing.T) {
 		b.pass(time.Minute)
 		b.want("sent", titles(b.places.to("hook")), "[critical] App-1 (1), [critical] App-2 (2)")
 		b.want("states", b.states(), "hook 1 critical sent, hook 2 critical sent")
+	})
+}
+
+// TestDatabaseAwayIsToldOnce, not every second by every channel for as long as it is away.
+func TestDatabaseAwayIsToldOnce(t *testing.T) {
+	run(t, twoHooks, func(b *bench) {
+		core, logs := observer.New(zap.WarnLevel)
+		b.log = zap.New(core)
+		flaky := &faulty{Outbox: b.outbox}
+		b.work(flaky, "a", nil)
+		for range 2 {
+			b.pass(time.Minute)
+			flaky.all.Store(true)
+			b.pass(time.Hour)
+			flaky.all.Store(false)
+		}
+		b.pass(time.Minute)
+		if got := logs.Len(); got != 2*3 { // the worker's and two channels', twice
+			b.Errorf("%d lines", got)
+		}
 	})
 }
 

@@ -27,7 +27,8 @@ import (
 //
 // In PostgreSQL the lease is one conditional upsert, and Route takes its notices by FOR
 // UPDATE SKIP LOCKED. Leases are compared with the consumers' clocks, which must not be
-// apart by half a TTL.
+// apart by half a TTL. What a clock wrote that was further ahead holds nobody up: such a lease
+// is none, and a dispatch that waits for longer than any does is due.
 type Outbox interface {
 	// Unrouted returns at most limit notices that were not given to channels yet, the
 	// one made first first.
@@ -53,6 +54,11 @@ type Outbox interface {
 
 	// Settle says what became of dispatches, in one transaction. Only pending ones change.
 	Settle(ctx context.Context, settled []Settlement, now time.Time) error
+
+	// Messages returns when the channel was last sent to after since and at now or before,
+	// oldest first: each time that a Settle was of attempts, once. Who comes to have the
+	// lease asks for it, as it reads all of the channel's dispatches.
+	Messages(ctx context.Context, channel string, since, now time.Time) ([]time.Time, error)
 
 	// Kept returns the channel's dispatches that were sent and are to be repeated at now,
 	// oldest first.
@@ -98,6 +104,14 @@ type Claim struct {
 	TTL     time.Duration
 	Limit   int
 }
+
+// latestLease returns the latest end of a lease that counts: by the clocks that may be apart by
+// half a TTL none is further off, so that one beyond it is of a clock that was ahead.
+func (c *Claim) latestLease() time.Time { return c.Now.Add(2 * c.TTL) }
+
+// longestWait is more than any dispatch waits for its next attempt: a channel can ask for an
+// hour at most.
+const longestWait = 2 * time.Hour
 
 // DispatchState is what became of a dispatch so far.
 type DispatchState string

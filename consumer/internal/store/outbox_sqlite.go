@@ -24,7 +24,9 @@ const (
 		ON CONFLICT (notice_seq, channel) DO NOTHING`
 
 	updateLease = `INSERT INTO channel_lease (channel, owner, until) VALUES (?1, ?2, ?3)
-		ON CONFLICT (channel) DO UPDATE SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4`
+		ON CONFLICT (channel) DO UPDATE SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4 OR until > ?5`
+
+	bringNear = `UPDATE dispatch SET next_at = ? WHERE channel = ? AND state = 'pending' AND next_at > ?`
 
 	dispatchColumns = `d.seq, d.channel, d.state, d.attempts, d.next_at, d.error, d.changed_at,
 		n.app_id, n.period, n.kind, n.step, n.count, n.alarm, n.created_at`
@@ -35,6 +37,9 @@ const (
 			SELECT 1 FROM dispatch AS e WHERE e.channel = d.channel AND e.app_id = d.app_id
 				AND e.state = 'pending' AND e.seq < d.seq AND e.next_at > ?2)
 		ORDER BY d.next_at, d.seq LIMIT ?3`
+
+	selectMessages = `SELECT DISTINCT changed_at FROM dispatch
+		WHERE channel = ? AND changed_at > ? AND changed_at <= ? AND (state = 'sent' OR attempts > 0) ORDER BY changed_at`
 
 	selectKept = `SELECT ` + dispatchColumns + ` FROM ` + dispatchTable + `
 		WHERE d.channel = ? AND d.kept_until > ? ORDER BY d.seq`
@@ -125,13 +130,16 @@ func (s *sqliteStore) Claim(ctx context.Context, c Claim) (due []Dispatch, held 
 		return nil, false, fmt.Errorf("read the lease of channel %s: %w", c.Channel, classify(err))
 	}
 	now := c.Now.UnixMilli()
-	if owner != c.Owner && until > now {
+	if owner != c.Owner && until > now && until <= c.latestLease().UnixMilli() {
 		return nil, false, nil
 	}
 	if owner != c.Owner || until < c.Now.Add(c.TTL/2).UnixMilli() || until > c.Now.Add(c.TTL).UnixMilli() {
 		err := s.change(ctx, "take the lease of channel "+c.Channel, func(tx *sql.Tx) error {
-			n, err := changed(tx.ExecContext(ctx, updateLease, c.Channel, c.Owner, c.Now.Add(c.TTL).UnixMilli(), now))
-			held = n > 0
+			n, err := changed(tx.ExecContext(ctx, updateLease, c.Channel, c.Owner, c.Now.Add(c.TTL).UnixMilli(), now, c.latestLease().UnixMilli()))
+			if held = n > 0; err != nil || !held {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, bringNear, now, c.Channel, c.Now.Add(longestWait).UnixMilli())
 			return err
 		})
 		if err != nil || !held {
@@ -172,6 +180,16 @@ func settle(ctx context.Context, tx *sql.Tx, d *Settlement, now int64) error {
 	}
 	_, err := tx.ExecContext(ctx, endKept, d.ID)
 	return err
+}
+
+// Messages returns when the channel was sent to; see Outbox.
+func (s *sqliteStore) Messages(ctx context.Context, channel string, since, now time.Time) ([]time.Time, error) {
+	args := []any{channel, since.UnixMilli(), now.UnixMilli()}
+	return collect(ctx, s.read, "times of messages", selectMessages, args, func(rows *sql.Rows) (time.Time, error) {
+		var at int64
+		err := rows.Scan(&at)
+		return time.UnixMilli(at).UTC(), err
+	})
 }
 
 // Kept returns what is to be repeated; see Outbox.

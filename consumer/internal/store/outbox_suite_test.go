@@ -28,8 +28,10 @@ func testOutbox(t *testing.T, fresh func(t *testing.T) database) {
 		{"an app's later notice waits for its earlier one that failed", testOrderOfApp},
 		{"a lease keeps others out until it ends or is given up", testLease},
 		{"of many who ask at once for a lease, one gets it", testLeaseRace},
+		{"a lease and a wait from a clock that was ahead hold nobody up", testClockAhead},
 		{"a dead owner's notices are taken over, and come again", testTakenOver},
 		{"sent and parked ones do not come again, whoever settles them then", testSettledIsFinal},
+		{"when a channel was sent to, whatever became of it", testMessages},
 		{"kept ones are repeated until their time, or until they are ended", testKept},
 		{"a parked one that is sent again is as new, another changes nothing", testResend},
 		{"of two who send parked ones again, one does", testResendTwice},
@@ -257,6 +259,28 @@ func testLeaseRace(b *outboxBench) {
 	}
 }
 
+// testClockAhead: a consumer whose clock is a year ahead takes the lease and notes a failure,
+// and is lost. Nobody is to wait for a year.
+func testClockAhead(b *outboxBench) {
+	b.told("1 watch, 1 warning, 2 watch", "x")
+	right := b.now
+	b.now = right.AddDate(1, 0, 0)
+	due, _ := b.claim("x", "ahead")
+	if err := b.Settle(b.Context(), []Settlement{{ID: due[0].ID, State: DispatchPending, NextAt: b.now.Add(time.Minute)}}, b.now); err != nil {
+		b.Fatal(err)
+	}
+	b.now = right
+	due, held := b.claim("x", "b")
+	if !held || said(due) != "1 watch, 1 warning, 2 watch" {
+		b.Errorf("b has the lease: %v, %q", held, said(due))
+	}
+	// Clocks may differ a little: that lease is one.
+	b.now = right.Add(-ttl / 3)
+	if _, held := b.claim("x", "c"); held {
+		b.Error("c, whose clock is a little behind, has the lease as well")
+	}
+}
+
 func testTakenOver(b *outboxBench) {
 	b.told("1 watch, 2 watch", "x")
 	due, _ := b.claim("x", "a") // sends the first, and is killed
@@ -290,6 +314,36 @@ func testSettledIsFinal(b *outboxBench) {
 		states = append(states, fmt.Sprintf("%d %s %s", d.AppID, d.State, d.Error))
 	}
 	b.want("states", strings.Join(states, "; "), "3 pending ; 2 parked HTTP 400; 1 sent ")
+}
+
+func testMessages(b *outboxBench) {
+	b.told("1 watch, 2 watch, 3 watch, 4 watch, 5 watch", "x", "y")
+	due, _ := b.claim("x", "a")
+	b.settle("y", 0, Settlement{State: DispatchSent})
+	for i, all := range [][]Settlement{
+		{{ID: due[0].ID, State: DispatchSent}, {ID: due[1].ID, State: DispatchSent}},
+		{{ID: due[2].ID, State: DispatchParked}}, {{ID: due[3].ID, State: DispatchPending, NextAt: start}},
+	} {
+		b.now = start.Add(time.Duration(i+1) * time.Second)
+		if err := b.Settle(b.Context(), all, b.now); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ since, now, want string }{
+		{"0s", "1h", "1s 2s 3s"}, {"1s", "1h", "2s 3s"}, {"0s", "2s", "1s 2s"}, {"3s", "1h", ""},
+	} {
+		since, _ := time.ParseDuration(test.since)
+		now, _ := time.ParseDuration(test.now)
+		times, err := b.Messages(b.Context(), "x", start.Add(since), start.Add(now))
+		if err != nil {
+			b.Fatal(err)
+		}
+		var texts []string
+		for _, at := range times {
+			texts = append(texts, at.Sub(start).String())
+		}
+		b.want("after "+test.since+" until "+test.now, strings.Join(texts, " "), test.want)
+	}
 }
 
 func testKept(b *outboxBench) {

@@ -37,7 +37,7 @@ const (
 
 	upsertPostgresLease = `INSERT INTO channel_lease (channel, owner, until) VALUES ($1, $2, $3)
 		ON CONFLICT (channel) DO UPDATE SET owner = excluded.owner, until = excluded.until
-			WHERE channel_lease.owner = excluded.owner OR channel_lease.until <= $4`
+			WHERE channel_lease.owner = excluded.owner OR channel_lease.until <= $4 OR channel_lease.until > $5`
 
 	selectPostgresDue = `SELECT ` + dispatchColumns + ` FROM ` + dispatchTable + `
 		WHERE d.channel = $1 AND d.state = 'pending' AND d.next_at <= $2 AND NOT EXISTS (
@@ -122,13 +122,16 @@ func (s *postgresStore) Claim(ctx context.Context, c Claim) (due []Dispatch, hel
 		return nil, false, fmt.Errorf("read the lease of channel %s: %w", c.Channel, ended(ctx, err))
 	}
 	now, end := wholeMillis(c.Now), wholeMillis(c.Now.Add(c.TTL))
-	if owner != own && until.After(now) {
+	if owner != own && until.After(now) && !until.After(wholeMillis(c.latestLease())) {
 		return nil, false, nil
 	}
 	if owner != own || until.Before(now.Add(c.TTL/2)) || until.After(end) {
 		err := s.change(ctx, "take the lease of channel "+c.Channel, func(tx pgx.Tx) error {
-			tag, err := tx.Exec(ctx, upsertPostgresLease, channel, own, end, now)
-			held = tag.RowsAffected() > 0
+			tag, err := tx.Exec(ctx, upsertPostgresLease, channel, own, end, now, wholeMillis(c.latestLease()))
+			if held = tag.RowsAffected() > 0; err != nil || !held {
+				return err
+			}
+			_, err = tx.Exec(ctx, numbered(bringNear), now, channel, wholeMillis(c.Now.Add(longestWait)))
 			return err
 		})
 		if err != nil || !held {
@@ -168,6 +171,15 @@ func (s *postgresStore) Settle(ctx context.Context, settled []Settlement, now ti
 			}
 		}
 		return tx.SendBatch(ctx, &b).Close()
+	})
+}
+
+// Messages returns when the channel was sent to; see Outbox.
+func (s *postgresStore) Messages(ctx context.Context, channel string, since, now time.Time) ([]time.Time, error) {
+	args := []any{postgresText(channel), wholeMillis(since), wholeMillis(now)}
+	return collectPostgres(ctx, s, "times of messages", numbered(selectMessages), args, func(rows pgx.Rows) (at time.Time, err error) {
+		err = rows.Scan(&at)
+		return at.UTC(), err
 	})
 }
 

@@ -71,7 +71,9 @@ func (s *postgresStore) makePartition(ctx context.Context, day time.Time) error 
 			return err
 		}
 		var there bool
-		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there); err != nil || there {
+		// In our schema: search_path can lead to another deployment's.
+		const look = "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = $2)"
+		if err := tx.QueryRow(ctx, look, s.schema, name).Scan(&there); err != nil || there {
 			return err // there: another consumer was quicker
 		}
 		for _, text := range []string{

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,36 +11,55 @@ import (
 
 // Retain deletes what is older than days before now, and makes the partitions of the days
 // to come, also where days is 0; see Store. A partition goes as a whole once all its rows
-// are old; younger than partitionDays, or with a young row among the old, it loses rows.
+// are old; younger than partitionDays, or with a young row among the old, it loses rows. A
+// partition or table that cannot be cleared now keeps no table behind it from being cleared.
 func (s *postgresStore) Retain(ctx context.Context, days int, now time.Time) (deleted int64, err error) {
 	if s.o.ReadOnly {
 		return 0, fmt.Errorf("retain: %w", ErrReadOnly)
 	}
-	if err := s.makePartitions(ctx, now); err != nil {
-		return 0, fmt.Errorf("retain: %w", err)
-	}
+	errs := []error{s.makePartitions(ctx, now)}
 	if days <= 0 {
-		return 0, nil
+		return 0, retainError(days, errs)
 	}
 	before := now.AddDate(0, 0, -days)
+	if errs[0] == nil { // else somebody is in the way, and everybody waits behind each try
+		deleted, err = s.retainPartitions(ctx, before, now)
+		errs = append(errs, err)
+	}
+	for _, table := range []struct{ name, age string }{
+		{defaultPartition, "received_at"}, {"notice", "created_at"}, {"dead_letter", "failed_at"}, {"period", "last_at"},
+	} {
+		if ctx.Err() != nil {
+			break
+		}
+		n, err := s.retainRows(ctx, table.name, table.age, before)
+		deleted += n
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", table.name, err))
+		}
+	}
+	return deleted, retainError(days, errs)
+}
+
+// retainError returns what went wrong, nil where nothing did.
+func retainError(days int, errs []error) error {
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("retain %d days: %w", days, err)
+	}
+	return nil
+}
+
+// retainPartitions clears the partitions, as far as the first that cannot be.
+func (s *postgresStore) retainPartitions(ctx context.Context, before, now time.Time) (deleted int64, err error) {
 	parts, err := s.partitions(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("retain: %w", err)
+		return 0, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		n, err := s.retainPartition(ctx, name, parts[name], before, now)
 		deleted += n
 		if err != nil {
-			return deleted, fmt.Errorf("retain %d days of %s: %w", days, name, err)
-		}
-	}
-	for _, table := range []struct{ name, age string }{
-		{defaultPartition, "received_at"}, {"notice", "created_at"}, {"dead_letter", "failed_at"}, {"period", "last_at"},
-	} {
-		n, err := s.retainRows(ctx, table.name, table.age, before)
-		deleted += n
-		if err != nil {
-			return deleted, fmt.Errorf("retain %d days of %s: %w", days, table.name, err)
+			return deleted, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return deleted, nil

@@ -281,7 +281,7 @@ func (t *postgresTx) deadLetterArgs(c *Changes) ([]any, error) {
 		r := &d.Record
 		apps[i], _ = schema.ParseAppID(r.Key)
 		reasons[i], messages[i], groups[i] = string(d.Reason), postgresText(d.Message), postgresText(d.Group)
-		topics[i], partitions[i], offsets[i], recorded[i] = postgresText(r.Topic), r.Partition, r.Offset, wholeMillis(r.Time)
+		topics[i], partitions[i], offsets[i], recorded[i] = postgresText(r.Topic), r.Partition, r.Offset, recordTime(r.Time)
 		begun := len(room)
 		room = appendHeaders(room, r.Headers)
 		keys[i], values[i], headers[i] = r.Key, r.Value, room[begun:]
@@ -299,7 +299,7 @@ func (t *postgresTx) progressArgs(c *Changes) ([]any, error) {
 	if t.hasProgress {
 		p = t.progress.after(p)
 	}
-	return []any{postgresText(p.Topic), p.Partition, p.Offset, p.LogEnd, wholeMillis(p.Newest)}, nil
+	return []any{postgresText(p.Topic), p.Partition, p.Offset, p.LogEnd, recordTime(p.Newest)}, nil
 }
 
 // evictDeadLetters drops the oldest dead letters until the rest is within the bound; see

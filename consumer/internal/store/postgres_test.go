@@ -413,3 +413,45 @@ func TestPartitionsWaitForReaders(t *testing.T) {
 	}
 	equal(t, "alarms", read(t, s).Alarms, []Alarm{a})
 }
+
+// One table that somebody reads for hours keeps no other from being cleared.
+func TestRetainGoesOnBehindALock(t *testing.T) {
+	url := storetest.Postgres(t)
+	now := start
+	s := openPostgresAt(t, url, func() time.Time { return now })
+	save(t, s, batch())
+	now = start.AddDate(0, 0, 40)
+
+	reader := storetest.Connect(t.Context(), t, url)
+	defer func() { _ = reader.Close(context.Background()) }()
+	if _, err := reader.Exec(t.Context(), "BEGIN; SELECT count(*) FROM alarm"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Retain(t.Context(), 30, now)
+	if err == nil || !strings.Contains(err.Error(), "wait until nobody uses table alarm") {
+		t.Errorf("Retain: %v", err)
+	}
+	if c := read(t, s); len(c.Notices) != 0 || len(c.DeadLetters) != 0 || len(c.Periods) != 0 {
+		t.Errorf("%d notices, %d dead letters, %d periods are left", len(c.Notices), len(c.DeadLetters), len(c.Periods))
+	}
+}
+
+// Two deployments in one database, of which one also sees the other's schema: each makes
+// partitions of its own.
+func TestPartitionsOfAnotherSchema(t *testing.T) {
+	first, second := storetest.Postgres(t), storetest.Postgres(t)
+	openPostgresAt(t, first, atStart)
+	u, err := url.Parse(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := url.Parse(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := v.Query().Get("search_path") + "," + u.Query().Get("search_path")
+	s := openPostgresAt(t, with(t, second, "search_path", both), atStart)
+	if parts, err := s.partitions(t.Context()); err != nil || len(parts) != 2*partitionDays+1 {
+		t.Errorf("%d partitions, %v, want %d", len(parts), err, 2*partitionDays+1)
+	}
+}

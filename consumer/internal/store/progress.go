@@ -25,13 +25,14 @@ type Progress struct {
 // topic's, deliveries go uncounted until they have caught up; nothing else depends on
 // it.)
 func (p Progress) Covers(r *schema.Record) bool {
-	return r.Offset <= p.Offset && r.Time.UnixMilli() <= p.Newest.UnixMilli()
+	return r.Offset <= p.Offset && !recordTime(r.Time).After(recordTime(p.Newest))
 }
 
 // after returns the progress to save when next was reached from p: next, unless it was
 // covered, as a whole batch that is redelivered is. Newest never goes back: it is what
 // Covers relies on.
 func (p Progress) after(next Progress) Progress {
+	next.Newest = recordTime(next.Newest)
 	again := next.Newest.After(p.Newest) // beyond all that was saved: also if its offset is lower
 	if next.Offset <= p.Offset && !again {
 		next.Offset = p.Offset
@@ -41,4 +42,24 @@ func (p Progress) after(next Progress) Progress {
 		next.Newest = p.Newest
 	}
 	return next
+}
+
+// The times of records that are told apart: whole milliseconds of the years 1 to 9999. Kafka
+// takes any number from a producer, PostgreSQL's times end with the year 294276, and a
+// partition must not stand still for what cannot be written.
+var (
+	earliestRecord time.Time
+	latestRecord   = time.Date(9999, time.December, 31, 23, 59, 59, 999e6, time.UTC)
+)
+
+// recordTime returns a record's time as progress has it: one beyond the bounds is taken for
+// the bound.
+func recordTime(at time.Time) time.Time {
+	switch at = time.UnixMilli(at.UnixMilli()).UTC(); {
+	case at.Before(earliestRecord):
+		return earliestRecord
+	case at.After(latestRecord):
+		return latestRecord
+	}
+	return at
 }

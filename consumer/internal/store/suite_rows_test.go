@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,26 @@ func testStrangeTimes(t *testing.T, d database) {
 	equal(t, "alarms", read(t, s).Alarms, want)
 	if known := begin(t, s, idsOf(want)).Known(); len(known) != len(want) {
 		t.Errorf("%d of %d alarms known", len(known), len(want))
+	}
+}
+
+// testAnyRecordTime: Kafka takes whatever whole number of milliseconds a producer names, and
+// a partition must not stand still for it, nor forget what it has saved.
+func testAnyRecordTime(t *testing.T, d database) {
+	s := d.open(t, Options{})
+	for i, ms := range []int64{time.Time{}.UnixMilli(), -1, 0, start.UnixMilli(), 1 << 53, 9_300_000_000_000_000, math.MaxInt64} {
+		dead, p := letter(int64(i)), progressAt(int64(i))
+		dead.Record.Time, p.Newest = time.UnixMilli(ms).UTC(), time.UnixMilli(ms).UTC()
+		save(t, s, Changes{DeadLetters: []schema.DeadLetter{dead}, Progress: p})
+		tx := begin(t, s, nil)
+		got, ok := tx.Progress()
+		tx.Rollback()
+		if !ok || got.Offset != int64(i) || !got.Covers(&dead.Record) {
+			t.Errorf("after a record of %d ms: progress %+v", ms, got)
+		}
+		if n := len(read(t, s).DeadLetters); n != i+1 {
+			t.Errorf("after a record of %d ms: %d dead letters, want %d", ms, n, i+1)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ func testStore(t *testing.T, fresh func(t *testing.T) database) {
 		{"an empty database has nothing and reads as nothing", testEmpty},
 		{"a NUL, quotes and every Unicode plane in a string", testStrangeText},
 		{"an alarm 40 days old, one a year ahead, the vendor's sample of 2022", testStrangeTimes},
+		{"a record of any time that Kafka takes", testAnyRecordTime},
 		{"two alarms of one app in a batch", testTwoOfOneApp},
 		{"a copy enriched in another time zone is the same alarm", testChangedTimeZone},
 		{"a batch of 1,000 rows of each kind", testLargeBatch},

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -51,8 +52,8 @@ func judge(status int, header http.Header, body []byte, now time.Time) Answer {
 // cannot be read says nothing; more than an hour is taken for an hour.
 func retryAfter(text string, now time.Time) time.Duration {
 	var wait time.Duration
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		wait = time.Duration(seconds) * time.Second
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
+		wait = time.Duration(seconds) * time.Second // out of range: the most that there is
 	} else if at, err := http.ParseTime(text); err == nil {
 		wait = at.Sub(now)
 	}

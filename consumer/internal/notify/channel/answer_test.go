@@ -59,6 +59,8 @@ func TestAnswers(t *testing.T) {
 		{"too many, seconds", Slack, 429, "slow down", []string{"Retry-After", "30"}, Retry, 30 * time.Second, "HTTP 429 slow down"},
 		{"too many, a date", Webhook, 429, "", []string{"Retry-After", "Fri, 09 Dec 2022 08:28:54 GMT"}, Retry, 119877 * time.Millisecond, "HTTP 429"},
 		{"too many, for ever", Webhook, 429, "", []string{"Retry-After", "99999999"}, Retry, time.Hour, "HTTP 429"},
+		{"too many, for longer than there are years", Webhook, 429, "", []string{"Retry-After", "99999999999999999999999"}, Retry, time.Hour, "HTTP 429"},
+		{"too many, less than nothing", Webhook, 429, "", []string{"Retry-After", "-5"}, Retry, 0, "HTTP 429"},
 		{"too many, nonsense", Webhook, 429, "", []string{"Retry-After", "soon"}, Retry, 0, "HTTP 429"},
 		{"too many, long ago", Webhook, 503, "", []string{"Retry-After", "Fri, 09 Dec 2011 08:28:54 GMT"}, Retry, 0, "HTTP 503"},
 		{"away for a while", Alertmanager, 503, "", []string{"Retry-After", "5"}, Retry, 5 * time.Second, "HTTP 503"},
@@ -92,6 +94,43 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("%d requests, want 1", r.count)
 			}
 		})
+	}
+}
+
+// TestAnswerThatBreaksOff: whose status says that it took the message has taken it, and people
+// would see it again with every attempt of a day; a robot says so in the body.
+func TestAnswerThatBreaksOff(t *testing.T) {
+	for typ, want := range map[Type]Result{Webhook: Sent, Alertmanager: Sent, Slack: Sent, WeCom: Retry, DingTalk: Retry, Feishu: Retry} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"errcode":`)
+		}))
+		s := settingsOf(typ, English)
+		s.URL = server.URL
+		a := newChannel(t, s, nil).Tell(t.Context(), Samples(English)[0])
+		server.Close()
+		if a.Result != want || a.Status != 200 || a.Result == Retry && !strings.Contains(a.Detail, "unexpected EOF") {
+			t.Errorf("%s: %+v", typ, a)
+		}
+	}
+}
+
+// TestNoHalfSecretInAnswers: an answer is cut to what is shown after the secrets are out of it,
+// or the beginning of one would stay.
+func TestNoHalfSecretInAnswers(t *testing.T) {
+	s := settingsOf(Webhook, English)
+	s.URL, s.Authorization = "https://harbor:user-password-1@hook.example/services/"+urlSecret, "Bearer bearer-token-1"
+	for _, secret := range []string{urlSecret, s.Secret, "user-password-1", "bearer-token-1", "harbor:user-password-1"} {
+		for before := range maxDetailBytes + 1 {
+			r := &recorder{answer: func(*http.Request) (*http.Response, error) {
+				body := strings.Repeat("x", before) + " " + secret
+				return &http.Response{StatusCode: 500, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+			}}
+			a := newChannel(t, s, r).Tell(t.Context(), Samples(English)[0])
+			if strings.Contains(a.Detail, secret[:8]) {
+				t.Fatalf("%d bytes before %s: %s", before, secret, a.Detail)
+			}
+		}
 	}
 }
 

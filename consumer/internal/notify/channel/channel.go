@@ -166,11 +166,14 @@ func (c *Channel) post(ctx context.Context, r *request, now time.Time) Answer {
 		return Answer{Result: Retry, Detail: c.redacted(reason(err))}
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
-	if err != nil {
-		return Answer{Result: Retry, Status: res.StatusCode, Detail: c.redacted("read the answer: " + reason(err))}
-	}
+	body, broken := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
+	// Before it is cut to what is shown: half a secret would not be found.
+	body = []byte(c.redacted(string(body)))
 	a := c.form.judge(res.StatusCode, res.Header, body, now)
+	if broken != nil && a.Result == Retry {
+		// Where the status alone says that the message was taken, it was.
+		a.Detail = "read the answer: " + reason(broken) + ": " + a.Detail
+	}
 	a.Detail = c.redacted(a.Detail)
 	return a
 }
@@ -212,8 +215,13 @@ func reason(err error) string {
 
 // redacted takes the channel's secrets out of a text: a place may repeat what it was sent.
 func (c *Channel) redacted(text string) string {
-	secrets := []string{c.Secret, c.Authorization}
-	if u, err := url.Parse(c.URL); err == nil && c.Type != Alertmanager {
+	secrets := append([]string{c.Secret, c.Authorization}, strings.Fields(c.Authorization)...)
+	u, err := url.Parse(c.URL)
+	if err == nil && u.User != nil {
+		password, _ := u.User.Password()
+		secrets = append(secrets, u.User.String(), password)
+	}
+	if err == nil && c.Type != Alertmanager {
 		secrets = append(secrets, c.URL, u.RequestURI(), u.RawQuery, u.Path, strings.Trim(u.Path, "/"))
 		for _, values := range u.Query() {
 			secrets = append(secrets, values...)

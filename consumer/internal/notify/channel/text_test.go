@@ -82,6 +82,27 @@ func textOf(t *testing.T, body string) (longest string) {
 	return longest
 }
 
+// TestLongNameIsCut: it stands in the title, which is not cut, and a message that is too long
+// for a robot is refused for good.
+func TestLongNameIsCut(t *testing.T) {
+	n := SampleNotice(quota.KindStep)
+	name := strings.Repeat("&潮", 5000)
+	n.Alarm.AppName = &name
+	other := n
+	other.AppID++
+	for typ, limit := range map[Type]int{Slack: slackTextBytes, WeCom: wecomTextBytes, DingTalk: dingtalkBodyBytes, Feishu: feishuBodyBytes} {
+		for _, notices := range [][]Notice{{n}, {n, other}} {
+			r := &recorder{}
+			newChannel(t, settingsOf(typ, Chinese), r).Tell(t.Context(), Compose(Chinese, "oncall", notices, sampleTime))
+			_, body, _ := strings.Cut(r.requests[0], "\n\n")
+			text := textOf(t, body)
+			if len(text) > limit || !utf8.ValidString(text) || !strings.Contains(text, "1400000001") {
+				t.Errorf("%s, %d apps: %d bytes, want at most %d", typ, len(notices), len(text), limit)
+			}
+		}
+	}
+}
+
 func TestOneLineThatIsTooLong(t *testing.T) {
 	n := SampleNotice(quota.KindStep)
 	owner := strings.Repeat("队", 3000)

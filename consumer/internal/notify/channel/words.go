@@ -136,13 +136,21 @@ func (w *words) step(a *App) string {
 	return a.Step
 }
 
+// maxNameBytes is how much of an app's name stands in texts: the title is not cut, and the
+// apps file takes a name of any length.
+const maxNameBytes = 200
+
 // named is an app's name with its id, or only the id.
 func (w *words) named(a *App) string {
 	id := strconv.FormatInt(a.SdkAppID, 10)
 	if a.Name == id {
 		return id
 	}
-	return fmt.Sprintf(w.name, a.Name, id)
+	name := a.Name
+	if len(name) > maxNameBytes {
+		name = cutRunes(name, maxNameBytes) + "..."
+	}
+	return fmt.Sprintf(w.name, name, id)
 }
 
 // lines are the facts about an app, what can be done, and where to look.
