@@ -151,6 +151,8 @@ default: []
 		}
 		if came := r.got()[before:]; !strings.Contains(came, "[test]") && !strings.Contains(came, "【测试】") || name == "alertmanager" && !strings.Contains(came, "/api/v2/alerts") {
 			t.Errorf("%s: came %s", name, came)
+		} else if !strings.Contains(came, "are made up") && !strings.Contains(came, "均为虚构") || strings.Contains(came, "2022-12-09") {
+			t.Errorf("%s: a test that does not say so, or that tells of another day: %s", name, came)
 		}
 		r.answer(http.StatusUnauthorized)
 		if status, out := try(name); status != process.ExitFailed || !strings.Contains(out, "did not take the message") || !strings.Contains(out, "HTTP 401") {

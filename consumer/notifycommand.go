@@ -46,10 +46,9 @@ func (c *notifyTestCommand) Run(con *process.Console) error {
 	if ch == nil {
 		return fmt.Errorf("there is no channel %q in %s; there are: %s", c.Channel, c.Notify, strings.Join(file.Get().Names(), ", "))
 	}
-	n := channel.SampleNotice(quota.KindStep)
-	n.Test, n.Link = true, file.Get().Link(n.AppID)
-	n.Alarm.EventTime = schema.FormatTime(time.Now())
 	began := time.Now()
+	n := channel.SampleNotice(quota.KindStep, began)
+	n.Test, n.Link = true, file.Get().Link(n.AppID)
 	answer := ch.Tell(con.Context, channel.Compose(ch.Language, ch.Name, []channel.Notice{n}, began))
 	took := time.Since(began).Round(time.Millisecond)
 	if answer.Result != channel.Sent {

@@ -30,8 +30,8 @@ import (
 // apart by half a TTL. What a clock wrote that was further ahead holds nobody up: such a lease
 // is none, and a dispatch that waits for longer than any does is due.
 type Outbox interface {
-	// Unrouted returns at most limit notices that were not given to channels yet, the
-	// one made first first.
+	// Unrouted returns at most limit notices that were not given to channels yet, oldest
+	// first.
 	Unrouted(ctx context.Context, limit int) ([]Unrouted, error)
 
 	// Route gives notices to channels, in one transaction: all or nothing. A notice that
@@ -41,11 +41,11 @@ type Outbox interface {
 	// by this call.
 	Route(ctx context.Context, routes []Route, now time.Time) (int, error)
 
-	// Claim takes the channel's lease for owner, or prolongs it, until at least half of
-	// ttl from now and at most ttl, and returns at most limit dispatches that are due:
-	// pending, their time come, and none of the same app before them that has to wait.
-	// Those whose time came first are first. held false: another owner has the lease, and
-	// nothing is returned.
+	// Claim takes the lease of c.Channel for c.Owner, or prolongs it, until at least half
+	// of c.TTL from c.Now and at most c.TTL, and returns at most c.Limit dispatches that
+	// are due: pending, their time come, and none of the same app before them that has to
+	// wait. Those whose time came first are first. held false: another owner has the lease,
+	// and nothing is returned.
 	Claim(ctx context.Context, c Claim) (due []Dispatch, held bool, err error)
 
 	// Release gives the lease up, if owner has it, so that another need not wait for its

@@ -111,7 +111,7 @@ func alertName(k Kind) string {
 
 // request is of a test only: the alert ends a minute after it was fired.
 func (alertmanager) request(m *Message) (request, error) {
-	n := SampleNotice(quota.KindStep)
+	n := SampleNotice(quota.KindStep, m.SentAt)
 	n.Test, n.Link = true, m.Apps[0].Link
 	a := alertOf(m.Language, &Alert{Notice: n, Starts: m.SentAt, Ends: m.SentAt.Add(time.Minute)})
 	return asJSON([]alert{a})

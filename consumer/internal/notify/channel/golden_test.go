@@ -108,7 +108,7 @@ func TestGoldenRequests(t *testing.T) {
 // sampleAlerts are one that fires, one that forecasts, one that is late, one that is over.
 func sampleAlerts() (all []Alert) {
 	for _, kind := range []quota.Kind{quota.KindStep, quota.KindForecast, quota.KindDigest} {
-		all = append(all, Alert{Notice: SampleNotice(kind), Starts: sampleTime, Ends: sampleTime.Add(KeepAliveFor)})
+		all = append(all, Alert{Notice: SampleNotice(kind, sampleTime), Starts: sampleTime, Ends: sampleTime.Add(KeepAliveFor)})
 	}
 	over := all[0]
 	over.Ends = sampleTime
@@ -168,7 +168,7 @@ func TestSeverities(t *testing.T) {
 		schema.SeverityWatch: "info", schema.SeverityWarning: "warning", schema.SeverityCritical: "critical",
 		schema.SeverityExhausted: "critical", "of a later release": "warning",
 	} {
-		n := SampleNotice(quota.KindStep)
+		n := SampleNotice(quota.KindStep, sampleTime)
 		n.Step = step
 		a := alertOf(English, &Alert{Notice: n})
 		if a.Labels["severity"] != want || a.Labels["step"] != string(step) {
@@ -180,7 +180,7 @@ func TestSeverities(t *testing.T) {
 // TestSameIDForTheSame: the id of what is sent again is the same, and of nothing else.
 func TestSameIDForTheSame(t *testing.T) {
 	id := func(channel string, at time.Time, change func(*Notice)) string {
-		n := SampleNotice(quota.KindStep)
+		n := SampleNotice(quota.KindStep, sampleTime)
 		if change != nil {
 			change(&n)
 		}

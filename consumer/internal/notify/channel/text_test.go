@@ -14,7 +14,7 @@ import (
 // many returns notices of n apps.
 func many(n int) (all []Notice) {
 	for i := range n {
-		one := SampleNotice(quota.KindStep)
+		one := SampleNotice(quota.KindStep, sampleTime)
 		name := fmt.Sprintf("潮汐 %d", i)
 		one.AppID, one.Alarm.SdkAppID, one.Alarm.AppName = int64(1400000001+i), int64(1400000001+i), &name
 		all = append(all, one)
@@ -104,7 +104,7 @@ func TestLongNameIsCut(t *testing.T) {
 }
 
 func TestOneLineThatIsTooLong(t *testing.T) {
-	n := SampleNotice(quota.KindStep)
+	n := SampleNotice(quota.KindStep, sampleTime)
 	owner := strings.Repeat("队", 3000)
 	n.Alarm.Owner = &owner
 	m := Compose(Chinese, "oncall", []Notice{n}, sampleTime)
@@ -118,7 +118,7 @@ func TestOneLineThatIsTooLong(t *testing.T) {
 }
 
 func TestDigestOfOneAppIsNoDigest(t *testing.T) {
-	first, second := SampleNotice(quota.KindStep), SampleNotice(quota.KindStep)
+	first, second := SampleNotice(quota.KindStep, sampleTime), SampleNotice(quota.KindStep, sampleTime)
 	first.Step = schema.SeverityWatch
 	m := Compose(English, "oncall", []Notice{first, second}, sampleTime)
 	if m.Kind != KindStep || len(m.Apps) != 1 || m.Apps[0].Step != "critical" {
@@ -183,7 +183,7 @@ func TestTemplateThatFailsLater(t *testing.T) {
 		s.Template = `{"x": "{{with index .Apps 0}}{{if eq .Name "Two, Words"}}{{index .Name 99}}{{end}}{{end}}"}`
 		r := &recorder{}
 		c := newChannel(t, s, r)
-		n := SampleNotice(quota.KindStep)
+		n := SampleNotice(quota.KindStep, sampleTime)
 		name := "Two, Words"
 		n.Alarm.AppName = &name
 		c.Tell(t.Context(), Compose(English, "oncall", []Notice{n}, sampleTime))

@@ -24,6 +24,7 @@ type words struct {
 	steps  map[schema.Severity]string
 	advice map[schema.Severity]string
 	test   string          // before the title of a test
+	madeUp string          // first line of a test
 	name   string          // name, id
 	titles map[Kind]string // by index: step, name and id, percent, clock of exhaustion, date, clock
 
@@ -33,7 +34,7 @@ type words struct {
 	unknown, falling, already, notToday       string
 	fullIs                                    string // clock
 	noOwner                                   string
-	asOfLate                                  string // alarms
+	toldLate                                  string // alarms
 
 	digest       string // apps
 	digestLate   string // apps, all of them late
@@ -60,8 +61,9 @@ var english = words{
 		schema.SeverityCritical:  "slow creation at its source now (a blocking before-create callback), dissolve idle groups, ask Tencent Cloud for a higher cap (urgent ticket)",
 		schema.SeverityExhausted: "no more groups can be created until the vendor's day ends or the cap is raised: ask Tencent Cloud for it (urgent ticket), dissolve idle groups",
 	},
-	test: "[test] ",
-	name: "%s (%s)",
+	test:   "[test] ",
+	madeUp: "This is only a test of the channel: the app and its numbers are made up, nothing has to be done",
+	name:   "%s (%s)",
 	titles: map[Kind]string{
 		KindStep:     "[%[1]s] %[2]s: %[3]s %% of today's groups used",
 		KindForecast: "[%[1]s] %[2]s: today's groups will be used up at about %[4]s",
@@ -74,7 +76,7 @@ var english = words{
 	unknown: "not known yet", falling: "not rising", already: "already", notToday: "not today, at this rate",
 	fullIs:   "about %s at this rate",
 	noOwner:  "not in the apps file",
-	asOfLate: "%d alarms, told late",
+	toldLate: " (told late, alarms: %d)",
 
 	digest:       "%d more apps",
 	digestLate:   "[late] %d apps",
@@ -94,8 +96,9 @@ var chinese = words{
 		schema.SeverityCritical:  "立即在源头限制建群（建群前回调），解散闲置群，向腾讯云提加急工单提高上限",
 		schema.SeverityExhausted: "在厂商当日结束或上限提高之前无法再建群：请提加急工单，并解散闲置群",
 	},
-	test: "【测试】",
-	name: "%s（%s）",
+	test:   "【测试】",
+	madeUp: "仅为通道测试：应用和数字均为虚构，无需处理",
+	name:   "%s（%s）",
 	titles: map[Kind]string{
 		KindStep:     "【%[1]s】%[2]s：今日建群配额已用 %[3]s%%",
 		KindForecast: "【%[1]s】%[2]s：今日建群配额预计约 %[4]s 用尽",
@@ -108,7 +111,7 @@ var chinese = words{
 	unknown: "尚不清楚", falling: "没有上升", already: "已经用尽", notToday: "按此速度今日不会",
 	fullIs:   "按此速度约 %s",
 	noOwner:  "不在应用清单中",
-	asOfLate: "%d 条告警，迟到通知",
+	toldLate: "（%d 条告警，迟到通知）",
 
 	digest:       "另有 %d 个应用",
 	digestLate:   "【迟到】%d 个应用",
@@ -163,9 +166,12 @@ func (w *words) lines(a *App) []string {
 		// What was used in the next period is no news, and the advice is not needed.
 		lines = nil
 	case KindLate:
-		lines = append(lines, w.period+a.Period+" ("+fmt.Sprintf(w.asOfLate, a.Alarms)+")", w.do+a.Advice)
+		lines = append(lines, w.period+a.Period+fmt.Sprintf(w.toldLate, a.Alarms), w.do+a.Advice)
 	case KindStep, KindForecast, KindTest, KindDigest:
 		lines = append(lines, w.rate+w.rateOf(a), w.full+w.fullOf(a), w.do+a.Advice)
+	}
+	if a.Kind == KindTest {
+		lines = append([]string{w.madeUp}, lines...)
 	}
 	owner := a.Owner
 	if owner == "" {
