@@ -81,6 +81,7 @@ func (m *monitor) report(done map[int]progress, ranges map[int]logRange) {
 	for p, d := range done {
 		r := ranges[p]
 		if r.end < d.next {
+			m.metrics.gaps.Inc()
 			m.log.Error("log ends before what was handled: joining again",
 				zap.Int("partition", p), zap.Int64("offset", d.next), zap.Int64("log_end", r.end))
 			m.cancel()

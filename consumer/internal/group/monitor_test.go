@@ -101,16 +101,18 @@ func TestWhatEndsAGeneration(t *testing.T) {
 		total int
 		next  int64
 		ends  bool
+		gaps  float64
 	}{
-		{"all as it was shared out", 2, 5, false},
-		{"log ends before what was handled", 2, 6, true},
-		{"partition added since", 1, 5, true},
-		{"count is older than the assignment", 3, 5, false},
+		{"all as it was shared out", 2, 5, false, 0},
+		{"log ends before what was handled", 2, 6, true, 1},
+		{"partition added since", 1, 5, true, 0},
+		{"count is older than the assignment", 3, 5, false, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newCluster(t, 2)
 			c.produce(0, 5)
-			g := c.start(&recorder{}, func(o *Options) { o.Group = "another"; o.Log = zap.NewNop() }).g
+			member := c.start(&recorder{}, func(o *Options) { o.Group = "another"; o.Log = zap.NewNop() })
+			g := member.g
 			ended := false
 			r := &generation{Group: g, leader: true, total: test.total, cancel: func() { ended = true }}
 			m := monitor{generation: r, workers: []*worker{newWorker(r, 0, test.next)}, waiting: map[int]time.Time{}}
@@ -119,6 +121,9 @@ func TestWhatEndsAGeneration(t *testing.T) {
 			}
 			if ended != test.ends {
 				t.Errorf("ended %v, want %v", ended, test.ends)
+			}
+			if gaps, _ := member.value("tidegate_consumer_offset_gaps_total"); gaps != test.gaps {
+				t.Errorf("%v gaps counted, want %v", gaps, test.gaps)
 			}
 		})
 	}

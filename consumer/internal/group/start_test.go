@@ -219,8 +219,9 @@ func TestLongerTopicMadeAnewIsReadFromItsBeginning(t *testing.T) {
 	c.connect()
 	c.produce(0, 50)
 	eventually(t, "all of the new log", func() bool { return slices.Equal(r.of(0), append(span(0, 5), span(0, 50)...)) })
-	if n, _ := m.value("tidegate_consumer_offset_gaps_total"); n != 1 {
-		t.Errorf("%v gaps counted, want 1", n)
+	// By whichever saw it: the monitor, the reader or, once the log is longer, the commit that is gone.
+	if n, _ := m.value("tidegate_consumer_offset_gaps_total"); n < 1 {
+		t.Error("no gap counted")
 	}
 }
 

@@ -203,6 +203,7 @@ func (w *worker) readFailed(ctx context.Context, err error) {
 	w.closeReader()
 	if next, ok := w.within(ctx, w.partition, w.next); ok {
 		w.next = next
+		w.committed = false // of the log as it is now; madeAnew would tell of the same thing again
 		w.note(progress{next: next})
 	}
 }

@@ -85,7 +85,7 @@ func textOf(t *testing.T, body string) (longest string) {
 // TestLongNameIsCut: it stands in the title, which is not cut, and a message that is too long
 // for a robot is refused for good.
 func TestLongNameIsCut(t *testing.T) {
-	n := SampleNotice(quota.KindStep)
+	n := SampleNotice(quota.KindStep, sampleTime)
 	name := strings.Repeat("&潮", 5000)
 	n.Alarm.AppName = &name
 	other := n
