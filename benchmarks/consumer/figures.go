@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/tidegate/tidegate/benchmarks/rounds"
@@ -77,9 +76,4 @@ func goalTable(all []sample) string {
 		b.WriteString(f.Row(f.of(all)))
 	}
 	return b.String()
-}
-
-// number is the median of a figure, for the page's sentences.
-func number(all []sample, format, part, variant, name string) string {
-	return fmt.Sprintf(format, of(all, part, variant, name).Middle)
 }

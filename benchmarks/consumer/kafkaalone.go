@@ -67,6 +67,6 @@ func (b *bench) kafkaAlone(ctx context.Context) error {
 	if err := <-reading; err != nil {
 		return err
 	}
-	b.add(took.sample(partLive, variantKafka, 0))
+	b.add(took.sample(variantKafka, 0))
 	return nil
 }

@@ -110,7 +110,7 @@ func (s *scene) direct(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	one := l.sample(partLive, variantDirect, 0)
+	one := l.sample(variantDirect, 0)
 	one.Facts = map[string]string{factAlertmanager: "a local receiver that answers at once, in place of an Alertmanager", factKafka: s.kafkaName()}
 	if s.Alertmanager != "" {
 		one.Facts[factAlertmanager] = "a real Alertmanager"
@@ -212,8 +212,8 @@ func (s *scene) readable(accepted map[string]*ledger.Entry, from time.Time) erro
 		if events[round].h.TotalCount() == 0 {
 			return fmt.Errorf("round %d: no event", round+1)
 		}
-		s.add(events[round].sample(partLive, variantReadable+" "+s.store, round))
-		s.add(answers[round].sample(partLive, variantAnswer+" "+s.store, round))
+		s.add(events[round].sample(variantReadable+" "+s.store, round))
+		s.add(answers[round].sample(variantAnswer+" "+s.store, round))
 	}
 	return nil
 }
@@ -242,7 +242,7 @@ func (s *scene) crossings(ctx context.Context, accepted map[string]*ledger.Entry
 			}
 		}
 		if l.h.TotalCount() > 0 {
-			s.add(l.sample(partLive, variantCrossing+" "+s.store, i))
+			s.add(l.sample(variantCrossing+" "+s.store, i))
 		}
 	}
 	return nil

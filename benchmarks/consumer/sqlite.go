@@ -108,7 +108,7 @@ func (t *sqliteTable) openCopy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer live.Close()
+	defer func() { _ = live.Close() }() // it only read
 	for _, kind := range []string{"table", "index"} {
 		texts, err := t.definitions(ctx, live, kind)
 		if err != nil {
@@ -157,7 +157,7 @@ func (t *sqliteTable) count(ctx context.Context) (n int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it only read
 	err = db.QueryRowContext(ctx, "SELECT count(*) FROM alarm").Scan(&n)
 	return n, err
 }
@@ -167,7 +167,7 @@ func (t *sqliteTable) server(ctx context.Context) (version string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it only read
 	err = db.QueryRowContext(ctx, "SELECT 'SQLite ' || sqlite_version()").Scan(&version)
 	return version, err
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +51,9 @@ func (b *bench) throughput(ctx context.Context, name string, t table) (err error
 	if err != nil {
 		return err
 	}
-	prepared := sample{Part: name, Variant: "prepared", Figures: map[string]float64{}, Facts: map[string]string{factKafka: b.kafkaName()}}
+	prepared := sample{Part: name, Variant: "prepared", Facts: map[string]string{factKafka: b.kafkaName()}, Figures: map[string]float64{
+		rowsBefore: float64(b.Rows), backlogRecords: float64(b.Backlog), appsOf: float64(b.Apps), processors: float64(runtime.NumCPU()),
+	}}
 	if prepared.Figures[fillSeconds], err = b.fillTable(ctx, dir, apps, t); err != nil {
 		return err
 	}
