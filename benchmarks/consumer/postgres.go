@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// postgresTable is table on PostgreSQL: a database of the consumer's, and two for the baselines
+// postgresTable is table on PostgreSQL: a database of the consumer's, and three for the baselines
 // with the same tables.
 type postgresTable struct {
 	url     string // of the server, as --store takes it
@@ -110,7 +110,7 @@ const fillPostgres = `INSERT INTO alarm (event_day, ` + copied + `)
 // fill copies the empty tables for the baselines, makes the rows without the indexes, on two
 // connections, and then the indexes.
 func (t *postgresTable) fill(ctx context.Context, rows int64) error {
-	for _, name := range []string{t.name + "_batches", t.name + "_whole"} {
+	for _, name := range []string{t.name + "_values", t.name + "_batches", t.name + "_whole"} {
 		if err := t.exec(ctx, "", "CREATE DATABASE "+name+" TEMPLATE "+t.name); err != nil {
 			return err
 		}
@@ -144,51 +144,115 @@ func (t *postgresTable) fill(ctx context.Context, rows int64) error {
 		"CREATE INDEX alarm_by_app ON alarm (app_id, received_at)", "VACUUM ANALYZE alarm", "CHECKPOINT")
 }
 
-// bulk copies, in the format that costs the server least, what a COPY of the saved rows gave
-// in that format: in batches on two connections, and all in one transaction.
-func (t *postgresTable) bulk(ctx context.Context, most int64) (batches, whole bulkTurn, err error) {
-	header, tuples, err := t.newest(ctx, most)
+// bulk copies in three ways, each into tables of its own: with pgx's CopyFrom, as a client has
+// to that has the rows as values; and, what costs the server as much and the client nothing, as
+// a COPY of the saved rows gave them, in batches and all in one transaction. Batches go over two
+// connections.
+func (t *postgresTable) bulk(ctx context.Context, most int64) ([]bulkTurn, error) {
+	last := t.last
+	rows, err := t.values(ctx, last, most)
 	if err != nil {
-		return batches, whole, err
+		return nil, err
 	}
-	rows := int64(len(tuples))
-	begun := time.Now()
-	group, within := errgroup.WithContext(ctx)
-	for w := range t.workers {
-		mine := tuples[w*len(tuples)/t.workers : (w+1)*len(tuples)/t.workers]
-		group.Go(func() error { return t.copyInto(within, t.copies[0], header, mine, batchRows) })
+	header, tuples, err := t.newest(ctx, last, most)
+	if err != nil {
+		return nil, err
 	}
-	if err := group.Wait(); err != nil {
-		return batches, whole, err
+	turns := []bulkTurn{{rate: bulkPerSecond, over: overBulk}, {rate: rawPerSecond, over: overRaw}, {rate: wholePerSecond, over: overWhole}}
+	ways := []func(context.Context, int) error{
+		func(ctx context.Context, w int) error {
+			return t.copyValues(ctx, t.copies[0], share(rows, w, t.workers))
+		},
+		func(ctx context.Context, w int) error {
+			return t.copyInto(ctx, t.copies[1], header, share(tuples, w, t.workers), batchRows)
+		},
+		func(ctx context.Context, w int) error {
+			if w > 0 {
+				return nil
+			}
+			return t.copyInto(ctx, t.copies[2], header, tuples, len(tuples))
+		},
 	}
-	batches = bulkTurn{rows, time.Since(begun)}
-	begun = time.Now()
-	if err := t.copyInto(ctx, t.copies[1], header, tuples, len(tuples)); err != nil {
-		return batches, whole, err
+	for i, way := range ways {
+		begun := time.Now()
+		group, within := errgroup.WithContext(ctx)
+		for w := range t.workers {
+			group.Go(func() error { return way(within, w) })
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+		turns[i].rows, turns[i].took = int64(len(tuples)), time.Since(begun)
 	}
-	return batches, bulkTurn{rows, time.Since(begun)}, nil
+	return turns, nil
+}
+
+// share is worker w's part of all, of so many workers.
+func share[T any](all []T, w, workers int) []T {
+	return all[w*len(all)/workers : (w+1)*len(all)/workers]
 }
 
 const copyColumns = "event_day, " + copied
 
-// newest returns the rows that were saved last and not taken before, as COPY gives them.
-func (t *postgresTable) newest(ctx context.Context, most int64) (header []byte, tuples [][]byte, err error) {
+// newestRows selects what was saved after seq.
+func newestRows(seq int64) string {
+	return fmt.Sprintf("SELECT %s FROM alarm WHERE event_day >= current_date - 1 AND seq > %d ORDER BY seq", copyColumns, seq)
+}
+
+// values returns the rows that were saved last, but none up to seq, and notes where they end.
+func (t *postgresTable) values(ctx context.Context, seq, most int64) (all [][]any, err error) {
+	conn, err := t.connect(ctx, t.name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if err := conn.QueryRow(ctx, "SELECT last_value FROM alarm_seq").Scan(&t.last); err != nil {
+		return nil, err
+	}
+	rows, err := conn.Query(ctx, newestRows(max(seq, t.last-most)))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		row, err := rows.Values()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, row)
+	}
+	return all, rows.Err()
+}
+
+// copyValues copies rows with pgx's CopyFrom, in transactions of batchRows.
+func (t *postgresTable) copyValues(ctx context.Context, database string, rows [][]any) error {
+	conn, err := t.connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	columns := strings.FieldsFunc(copyColumns, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+	for len(rows) > 0 {
+		n := min(batchRows, len(rows))
+		if _, err := conn.CopyFrom(ctx, pgx.Identifier{"alarm"}, columns, pgx.CopyFromRows(rows[:n])); err != nil {
+			return fmt.Errorf("copy %d rows: %w", n, err)
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// newest returns the rows that values returned, as COPY gives them.
+func (t *postgresTable) newest(ctx context.Context, seq, most int64) (header []byte, tuples [][]byte, err error) {
 	conn, err := t.connect(ctx, t.name)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	var newest int64
-	if err := conn.QueryRow(ctx, "SELECT last_value FROM alarm_seq").Scan(&newest); err != nil {
-		return nil, nil, err
-	}
 	var all bytes.Buffer
-	_, err = conn.PgConn().CopyTo(ctx, &all, fmt.Sprintf("COPY (SELECT %s FROM alarm WHERE event_day >= current_date - 1 AND seq > %d ORDER BY seq) TO STDOUT (FORMAT binary)",
-		copyColumns, max(t.last, newest-most)))
-	if err != nil {
+	if _, err := conn.PgConn().CopyTo(ctx, &all, "COPY ("+newestRows(max(seq, t.last-most))+") TO STDOUT (FORMAT binary)"); err != nil {
 		return nil, nil, err
 	}
-	t.last = newest
 	header, tuples, err = splitCopy(all.Bytes())
 	if err == nil && len(tuples) == 0 {
 		err = errors.New("no row was saved since the last turn")

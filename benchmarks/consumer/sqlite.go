@@ -99,7 +99,7 @@ func (t *sqliteTable) definitions(ctx context.Context, db *sql.DB, kind string) 
 
 // openCopy opens the baseline's file as the consumer opens its own, with the same tables.
 func (t *sqliteTable) openCopy(ctx context.Context) error {
-	db, err := t.open(filepath.Join(t.dir, "copy.db"), "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16384)&_pragma=wal_autocheckpoint(4096)")
+	db, err := t.open(filepath.Join(t.dir, "copy.db"), "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16384)&_pragma=wal_autocheckpoint(4096)&_pragma=temp_store(MEMORY)")
 	if err != nil {
 		return err
 	}
@@ -126,30 +126,30 @@ func (t *sqliteTable) openCopy(ctx context.Context) error {
 	return db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM live.alarm").Scan(&t.last)
 }
 
-// bulk writes in batches; all in one is not measured.
-func (t *sqliteTable) bulk(ctx context.Context, most int64) (batches, whole bulkTurn, err error) {
+// bulk writes in batches, and in no other way.
+func (t *sqliteTable) bulk(ctx context.Context, most int64) ([]bulkTurn, error) {
 	if t.copy == nil {
 		if err := t.openCopy(ctx); err != nil {
-			return batches, whole, fmt.Errorf("open the baseline's file: %w", err)
+			return nil, fmt.Errorf("open the baseline's file: %w", err)
 		}
 		t.last -= most // of what was saved before, too
 	}
 	var newest int64
 	if err := t.copy.QueryRowContext(ctx, "SELECT max(seq) FROM live.alarm").Scan(&newest); err != nil {
-		return batches, whole, err
+		return nil, err
 	}
-	from := max(t.last, newest-most)
+	turn := bulkTurn{rate: bulkPerSecond, over: overBulk}
 	begun := time.Now()
-	for ; from < newest; from += batchRows {
+	for from := max(t.last, newest-most); from < newest; from += batchRows {
 		done, err := t.copy.ExecContext(ctx, "INSERT INTO main.alarm ("+copied+") SELECT "+copied+" FROM live.alarm WHERE seq > ? AND seq <= ?", from, min(from+batchRows, newest))
 		if err != nil {
-			return batches, whole, err
+			return nil, err
 		}
 		n, _ := done.RowsAffected() // the driver knows it
-		batches.rows += n
+		turn.rows += n
 	}
-	batches.took, t.last = time.Since(begun), newest
-	return batches, whole, nil
+	turn.took, t.last = time.Since(begun), newest
+	return []bulkTurn{turn}, nil
 }
 
 func (t *sqliteTable) count(ctx context.Context) (n int64, err error) {

@@ -24,10 +24,9 @@ type table interface {
 	// count is how many alarms are there.
 	count(ctx context.Context) (int64, error)
 
-	// bulk writes up to most of the rows that were saved last once more, each only once, in
-	// transactions of batchRows and, where the baseline has that, all in one. It says how many
-	// rows and how long each took; no rows: there is no such baseline.
-	bulk(ctx context.Context, most int64) (batches, whole bulkTurn, err error)
+	// bulk writes up to most of the rows that were saved last once more, in each way that the
+	// baseline has, and each row only once.
+	bulk(ctx context.Context, most int64) ([]bulkTurn, error)
 
 	// server says what database it is.
 	server(ctx context.Context) (string, error)
@@ -38,16 +37,17 @@ type table interface {
 
 // bulkTurn is one turn of a baseline.
 type bulkTurn struct {
-	rows int64
-	took time.Duration
+	rate, over string // its figures
+	rows       int64
+	took       time.Duration
 }
 
-// perSecond is the rate; 0: there was none.
-func (t bulkTurn) perSecond() float64 {
-	if t.rows == 0 {
-		return 0
+// put puts it into the sample of the turn before, of the consumer.
+func (t bulkTurn) put(s *sample) {
+	if t.rows > 0 {
+		s.Figures[t.rate] = float64(t.rows) / t.took.Seconds()
+		s.Figures[t.over] = s.Figures[alarmsPerSecond] / s.Figures[t.rate]
 	}
-	return float64(t.rows) / t.took.Seconds()
 }
 
 const (

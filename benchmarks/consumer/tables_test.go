@@ -63,9 +63,9 @@ func TestSQLiteIsFilled(t *testing.T) {
 		t.Errorf("%d apps over %.1f days, %d wrong ids", apps, days, wrong)
 	}
 	for turn, want := range []int64{700, 0} {
-		batches, _, err := table.bulk(t.Context(), 700)
-		if err != nil || batches.rows != want {
-			t.Errorf("turn %d: %d rows, %v, want %d", turn, batches.rows, err, want)
+		done, err := table.bulk(t.Context(), 700)
+		if err != nil || len(done) != 1 || done[0].rows != want {
+			t.Errorf("turn %d: %+v, %v, want %d rows", turn, done, err, want)
 		}
 	}
 	if err := table.close(t.Context()); err != nil {

@@ -155,18 +155,12 @@ func (b *bench) turn(ctx context.Context, name string, round int, m *member, t t
 	if err := m.child.Pause(); err != nil {
 		return err
 	}
-	batches, whole, err := t.bulk(ctx, min(bulkRows, after.saved-before.saved))
+	done, err := t.bulk(ctx, min(bulkRows, after.saved-before.saved))
 	if err := errors.Join(err, m.child.Resume()); err != nil {
 		return fmt.Errorf("baseline: %w", err)
 	}
-	for _, one := range []struct {
-		turn       bulkTurn
-		rate, over string
-	}{{batches, bulkPerSecond, overBulk}, {whole, wholePerSecond, overWhole}} {
-		if rate := one.turn.perSecond(); rate > 0 {
-			s.Figures[one.rate] = rate
-			s.Figures[one.over] = s.Figures[alarmsPerSecond] / rate
-		}
+	for _, one := range done {
+		one.put(&s)
 	}
 	b.add(s)
 	return wait(ctx, settling)
