@@ -16,7 +16,7 @@ func TestMemoryLimit(t *testing.T) {
 	}{{"", heapBytes}, {"1GiB", math.MaxInt64}} {
 		debug.SetMemoryLimit(math.MaxInt64)
 		t.Setenv("GOMEMLIMIT", c.environment)
-		boundMemory()
+		boundMemory(heapBytes)
 		if got := debug.SetMemoryLimit(-1); got != c.want {
 			t.Errorf("with GOMEMLIMIT=%s the limit is %d, want %d", c.environment, got, c.want)
 		}

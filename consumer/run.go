@@ -30,7 +30,6 @@ func (c *runCommand) Run(con *process.Console) error {
 		return err
 	}
 	defer func() { _ = log.Sync() }()
-	boundMemory()
 	p := process.New(log)
 	if err := open(con.Context, p, &c.settings, log); err != nil {
 		log.Error("consumer cannot start", zap.Error(err))

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// postgresTable is table on PostgreSQL: a database of the consumer's, and three for the baselines
+// postgresTable is table on PostgreSQL: a database of the consumer's, and two for the baselines
 // with the same tables.
 type postgresTable struct {
 	url     string // of the server, as --store takes it
@@ -110,7 +110,7 @@ const fillPostgres = `INSERT INTO alarm (event_day, ` + copied + `)
 // fill copies the empty tables for the baselines, makes the rows without the indexes, on two
 // connections, and then the indexes.
 func (t *postgresTable) fill(ctx context.Context, rows int64) error {
-	for _, name := range []string{t.name + "_values", t.name + "_batches", t.name + "_whole"} {
+	for _, name := range []string{t.name + "_values", t.name + "_whole"} {
 		if err := t.exec(ctx, "", "CREATE DATABASE "+name+" TEMPLATE "+t.name); err != nil {
 			return err
 		}
@@ -144,10 +144,9 @@ func (t *postgresTable) fill(ctx context.Context, rows int64) error {
 		"CREATE INDEX alarm_by_app ON alarm (app_id, received_at)", "VACUUM ANALYZE alarm", "CHECKPOINT")
 }
 
-// bulk copies in three ways, each into tables of its own: with pgx's CopyFrom, as a client has
-// to that has the rows as values; and, what costs the server as much and the client nothing, as
-// a COPY of the saved rows gave them, in batches and all in one transaction. Batches go over two
-// connections.
+// bulk copies in two ways, each into tables of its own: with pgx's CopyFrom, as a client has to
+// that has the rows as values, in batches over two connections; and as a COPY of the saved rows
+// gave them, so that there is nothing to encode, all in one transaction.
 func (t *postgresTable) bulk(ctx context.Context, most int64) ([]bulkTurn, error) {
 	last := t.last
 	rows, err := t.values(ctx, last, most)
@@ -158,19 +157,16 @@ func (t *postgresTable) bulk(ctx context.Context, most int64) ([]bulkTurn, error
 	if err != nil {
 		return nil, err
 	}
-	turns := []bulkTurn{{rate: bulkPerSecond, over: overBulk}, {rate: rawPerSecond, over: overRaw}, {rate: wholePerSecond, over: overWhole}}
+	turns := []bulkTurn{{rate: bulkPerSecond, over: overBulk}, {rate: wholePerSecond, over: overWhole}}
 	ways := []func(context.Context, int) error{
 		func(ctx context.Context, w int) error {
 			return t.copyValues(ctx, t.copies[0], share(rows, w, t.workers))
 		},
 		func(ctx context.Context, w int) error {
-			return t.copyInto(ctx, t.copies[1], header, share(tuples, w, t.workers), batchRows)
-		},
-		func(ctx context.Context, w int) error {
 			if w > 0 {
 				return nil
 			}
-			return t.copyInto(ctx, t.copies[2], header, tuples, len(tuples))
+			return t.copyWhole(ctx, t.copies[1], header, tuples)
 		},
 	}
 	for i, way := range ways {
@@ -260,20 +256,15 @@ func (t *postgresTable) newest(ctx context.Context, seq, most int64) (header []b
 	return header, tuples, err
 }
 
-// copyInto copies tuples in transactions of size rows.
-func (t *postgresTable) copyInto(ctx context.Context, database string, header []byte, tuples [][]byte, size int) error {
+// copyWhole copies tuples in one transaction.
+func (t *postgresTable) copyWhole(ctx context.Context, database string, header []byte, tuples [][]byte) error {
 	conn, err := t.connect(ctx, database)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	for len(tuples) > 0 {
-		n := min(size, len(tuples))
-		batch := bytes.NewReader(joinCopy(header, tuples[:n]))
-		if _, err := conn.PgConn().CopyFrom(ctx, batch, "COPY alarm ("+copyColumns+") FROM STDIN (FORMAT binary)"); err != nil {
-			return fmt.Errorf("copy %d rows: %w", n, err)
-		}
-		tuples = tuples[n:]
+	if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(joinCopy(header, tuples)), "COPY alarm ("+copyColumns+") FROM STDIN (FORMAT binary)"); err != nil {
+		return fmt.Errorf("copy %d rows: %w", len(tuples), err)
 	}
 	return nil
 }

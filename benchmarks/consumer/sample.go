@@ -29,10 +29,8 @@ type sample struct {
 const (
 	alarmsPerSecond = "alarms_per_second"
 	bulkPerSecond   = "bulk_alarms_per_second"  // the baseline, in transactions as large as the consumer's
-	rawPerSecond    = "raw_alarms_per_second"   // the same, of rows that were encoded beforehand
-	wholePerSecond  = "whole_alarms_per_second" // the same, in one transaction
+	wholePerSecond  = "whole_alarms_per_second" // the same, encoded beforehand and in one transaction
 	overBulk        = "over_bulk"
-	overRaw         = "over_raw"
 	overWhole       = "over_whole"
 	cpuPerAlarm     = "consumer_cpu_us_per_alarm"
 	machineBusy     = "machine_busy_percent"

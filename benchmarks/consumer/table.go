@@ -54,9 +54,9 @@ const (
 	// batchRows is the consumer's batch.
 	batchRows = 500
 
-	// bulkRows is how many rows a turn of a baseline writes. The consumer is stopped meanwhile,
-	// and PostgreSQL ends a transaction that says nothing for ten seconds.
-	bulkRows = 50_000
+	// bulkRows is how many rows a turn of a baseline writes at most. The consumer is stopped
+	// meanwhile, and PostgreSQL ends a transaction that says nothing for ten seconds.
+	bulkRows = 100_000
 )
 
 // Of the rows that a table is filled with: over these days before yesterday.

@@ -155,7 +155,9 @@ func (b *bench) turn(ctx context.Context, name string, round int, m *member, t t
 	if err := m.child.Pause(); err != nil {
 		return err
 	}
+	unix.Sync() // each writes to the disk what is its own
 	done, err := t.bulk(ctx, min(bulkRows, after.saved-before.saved))
+	unix.Sync()
 	if err := errors.Join(err, m.child.Resume()); err != nil {
 		return fmt.Errorf("baseline: %w", err)
 	}
