@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// postgresTable is table on PostgreSQL: a database of the consumer's, and two for the baselines
+// postgresTable is table on PostgreSQL: a database of the consumer's, and three for the baselines
 // with the same tables.
 type postgresTable struct {
 	url     string // of the server, as --store takes it
@@ -110,7 +110,7 @@ const fillPostgres = `INSERT INTO alarm (event_day, ` + copied + `)
 // fill copies the empty tables for the baselines, makes the rows without the indexes, on two
 // connections, and then the indexes.
 func (t *postgresTable) fill(ctx context.Context, rows int64) error {
-	for _, name := range []string{t.name + "_values", t.name + "_whole"} {
+	for _, name := range []string{t.name + "_plain", t.name + "_batches", t.name + "_encoded"} {
 		if err := t.exec(ctx, "", "CREATE DATABASE "+name+" TEMPLATE "+t.name); err != nil {
 			return err
 		}
@@ -144,9 +144,9 @@ func (t *postgresTable) fill(ctx context.Context, rows int64) error {
 		"CREATE INDEX alarm_by_app ON alarm (app_id, received_at)", "VACUUM ANALYZE alarm", "CHECKPOINT")
 }
 
-// bulk copies in two ways, each into tables of its own: with pgx's CopyFrom, as a client has to
-// that has the rows as values, in batches over two connections; and as a COPY of the saved rows
-// gave them, so that there is nothing to encode, all in one transaction.
+// bulk copies in three ways, each into tables of its own: plainly, as one COPY of a client that
+// has the rows as values; the same in batches over two connections; and one COPY of what a COPY
+// of the saved rows gave, so that there is nothing to encode.
 func (t *postgresTable) bulk(ctx context.Context, most int64) ([]bulkTurn, error) {
 	last := t.last
 	rows, err := t.values(ctx, last, most)
@@ -157,25 +157,20 @@ func (t *postgresTable) bulk(ctx context.Context, most int64) ([]bulkTurn, error
 	if err != nil {
 		return nil, err
 	}
-	turns := []bulkTurn{{rate: bulkPerSecond, over: overBulk}, {rate: wholePerSecond, over: overWhole}}
-	ways := []func(context.Context, int) error{
-		func(ctx context.Context, w int) error {
-			return t.copyValues(ctx, t.copies[0], share(rows, w, t.workers))
-		},
-		func(ctx context.Context, w int) error {
-			if w > 0 {
-				return nil
+	turns := []bulkTurn{{rate: copyPerSecond, over: overCopy}, {rate: bulkPerSecond, over: overBulk}, {rate: rawPerSecond, over: overRaw}}
+	for i, way := range []func() error{
+		func() error { return t.copyValues(ctx, t.copies[0], rows, len(rows)) },
+		func() error {
+			group, within := errgroup.WithContext(ctx)
+			for w := range t.workers {
+				group.Go(func() error { return t.copyValues(within, t.copies[1], share(rows, w, t.workers), batchRows) })
 			}
-			return t.copyWhole(ctx, t.copies[1], header, tuples)
+			return group.Wait()
 		},
-	}
-	for i, way := range ways {
+		func() error { return t.copyEncoded(ctx, t.copies[2], header, tuples) },
+	} {
 		begun := time.Now()
-		group, within := errgroup.WithContext(ctx)
-		for w := range t.workers {
-			group.Go(func() error { return way(within, w) })
-		}
-		if err := group.Wait(); err != nil {
+		if err := way(); err != nil {
 			return nil, err
 		}
 		turns[i].rows, turns[i].took = int64(len(tuples)), time.Since(begun)
@@ -220,8 +215,8 @@ func (t *postgresTable) values(ctx context.Context, seq, most int64) (all [][]an
 	return all, rows.Err()
 }
 
-// copyValues copies rows with pgx's CopyFrom, in transactions of batchRows.
-func (t *postgresTable) copyValues(ctx context.Context, database string, rows [][]any) error {
+// copyValues copies rows with pgx's CopyFrom, in transactions of size rows.
+func (t *postgresTable) copyValues(ctx context.Context, database string, rows [][]any, size int) error {
 	conn, err := t.connect(ctx, database)
 	if err != nil {
 		return err
@@ -229,7 +224,7 @@ func (t *postgresTable) copyValues(ctx context.Context, database string, rows []
 	defer func() { _ = conn.Close(ctx) }()
 	columns := strings.FieldsFunc(copyColumns, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
 	for len(rows) > 0 {
-		n := min(batchRows, len(rows))
+		n := min(size, len(rows))
 		if _, err := conn.CopyFrom(ctx, pgx.Identifier{"alarm"}, columns, pgx.CopyFromRows(rows[:n])); err != nil {
 			return fmt.Errorf("copy %d rows: %w", n, err)
 		}
@@ -256,8 +251,8 @@ func (t *postgresTable) newest(ctx context.Context, seq, most int64) (header []b
 	return header, tuples, err
 }
 
-// copyWhole copies tuples in one transaction.
-func (t *postgresTable) copyWhole(ctx context.Context, database string, header []byte, tuples [][]byte) error {
+// copyEncoded copies tuples in one transaction.
+func (t *postgresTable) copyEncoded(ctx context.Context, database string, header []byte, tuples [][]byte) error {
 	conn, err := t.connect(ctx, database)
 	if err != nil {
 		return err

@@ -28,10 +28,12 @@ type sample struct {
 // Names of figures.
 const (
 	alarmsPerSecond = "alarms_per_second"
-	bulkPerSecond   = "bulk_alarms_per_second"  // the baseline, in transactions as large as the consumer's
-	wholePerSecond  = "whole_alarms_per_second" // the same, encoded beforehand and in one transaction
+	copyPerSecond   = "copy_alarms_per_second"    // one COPY
+	bulkPerSecond   = "bulk_alarms_per_second"    // in transactions as large as the consumer's
+	rawPerSecond    = "encoded_alarms_per_second" // one COPY of what was encoded beforehand
+	overCopy        = "over_copy"
 	overBulk        = "over_bulk"
-	overWhole       = "over_whole"
+	overRaw         = "over_encoded"
 	cpuPerAlarm     = "consumer_cpu_us_per_alarm"
 	machineBusy     = "machine_busy_percent"
 	peakMiB         = "peak_resident_mib"
