@@ -9,6 +9,8 @@ GO ?= go
 COMPARE ?=
 # Flags of benchmarks/edge, such as EDGE='--only refusals --rounds 3'.
 EDGE ?=
+# Flags of benchmarks/consumer, such as CONSUMER_BENCH='--only sqlite --rows 100000 --backlog 500000'.
+CONSUMER_BENCH ?=
 # How often acceptance kills the gateway.
 KILLS ?= 20
 # Packages whose tests start the real binaries; the others need nothing but Go.
@@ -72,6 +74,9 @@ compare: build ## the gateway at each ack level beside handlers that only answer
 edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 7 minutes
 	.ci/edge $(EDGE)
 
+bench-consumer: build ## the consumer at five million rows and as many waiting alarms, over SQLite and PostgreSQL, to an Alertmanager, through rebalances, and a table of the goals, into benchmarks/results; 11 minutes
+	.ci/bench-consumer $(CONSUMER_BENCH)
+
 day: ## a day of 300 apps and 400,000 callbacks through Kafka, PostgreSQL and Alertmanager while consumers are killed, stopped and added, held to a computation of its own; 6 minutes
 	.ci/day
 
@@ -98,4 +103,4 @@ clean: ## remove what was built and the data of local runs
 	@mkdir -p .tools
 	$(GO) build -modfile=.ci/tools.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
-.PHONY: help run build test torture test-postgres test-kafka test-rules test-alertmanager day acceptance fuzz mutants check compare edge forecast bench tidy clean
+.PHONY: help run build test torture test-postgres test-kafka test-rules test-alertmanager day acceptance fuzz mutants check compare edge bench-consumer forecast bench tidy clean

@@ -92,6 +92,11 @@ func (c *consumer) openStore(ctx context.Context) (err error) {
 		return fmt.Errorf("--store: %w", err)
 	}
 	c.p.OnStop("store", func(context.Context) error { return c.store.Close() })
+	if c.store.Single() {
+		boundMemory(heapBytesSQLite)
+	} else {
+		boundMemory(heapBytes)
+	}
 	r := retention{store: c.store, days: c.set.RetentionDays, log: c.log.Named("retention"), now: time.Now}
 	c.p.Go("retention", r.run) // also where rows are kept for ever: it makes room for the days to come
 	return nil

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 //go:embed chart.svg.tmpl
@@ -28,7 +30,7 @@ type chart struct {
 // chartGroup is one place on the x axis.
 type chartGroup struct {
 	label, sub string
-	values     []spread // by series; without rounds: no figure
+	values     []rounds.Spread // by series; without rounds: no figure
 }
 
 // Where things are, in pixels.
@@ -97,7 +99,7 @@ func (c chart) svg() (string, error) {
 func (c chart) gaps() bool {
 	for _, g := range c.groups {
 		for _, v := range g.values {
-			if v.rounds == 0 {
+			if v.Rounds == 0 {
 				return true
 			}
 		}
@@ -106,23 +108,23 @@ func (c chart) gaps() bool {
 }
 
 // draw puts one value into p, whose place begins at left and is slot wide.
-func (c chart) draw(p *picture, series int, v spread, left, slot float64, scale func(float64) float64) {
+func (c chart) draw(p *picture, series int, v rounds.Spread, left, slot float64, scale func(float64) float64) {
 	middle := round(left + slot/2)
-	if v.rounds == 0 {
+	if v.Rounds == 0 {
 		p.Values = append(p.Values, mark{Text: "–", TextX: middle, TextY: chartBottom - 6})
 		return
 	}
-	at := mark{Class: c.series[series], X: middle, Y: scale(v.middle)}
+	at := mark{Class: c.series[series], X: middle, Y: scale(v.Middle)}
 	if c.log {
 		p.Dots = append(p.Dots, at)
 	} else {
 		at.X, at.Width, at.Height = round(left+1.5), round(slot-3), round(chartBottom-at.Y)
 		p.Bars = append(p.Bars, at)
 		if slot >= labelWidth {
-			p.Values = append(p.Values, mark{Text: short(v.middle), TextX: middle, TextY: scale(v.most) - 6})
+			p.Values = append(p.Values, mark{Text: short(v.Middle), TextX: middle, TextY: scale(v.Most) - 6})
 		}
 	}
-	p.Whiskers = append(p.Whiskers, mark{X: middle, High: scale(v.most), Low: scale(v.least)})
+	p.Whiskers = append(p.Whiskers, mark{X: middle, High: scale(v.Most), Low: scale(v.Least)})
 }
 
 // scale maps values to y, and says where the axis has numbers.
@@ -130,8 +132,8 @@ func (c chart) scale() (y func(float64) float64, ticks []float64) {
 	low, high := math.Inf(1), 0.0
 	for _, g := range c.groups {
 		for _, v := range g.values {
-			if v.rounds > 0 {
-				low, high = min(low, v.least), max(high, v.most)
+			if v.Rounds > 0 {
+				low, high = min(low, v.Least), max(high, v.Most)
 			}
 		}
 	}

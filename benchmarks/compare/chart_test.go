@@ -12,18 +12,20 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // example is a run with a spread, a gap and a name that XML must escape.
 func example() (bars, dots chart) {
-	at := func(middle float64) spread {
-		return spread{middle: middle, least: middle * 0.9, most: middle * 1.2, rounds: 3}
+	at := func(middle float64) rounds.Spread {
+		return rounds.Spread{Middle: middle, Least: middle * 0.9, Most: middle * 1.2, Rounds: 3}
 	}
 	bars = chart{title: "CPU & rounds", note: "a < b", series: []string{"bare", "disk"}, groups: []chartGroup{
-		{label: "64 connections", sub: "120 B", values: []spread{at(10), at(25.5)}},
-		{label: "256 connections", sub: "120 B", values: []spread{at(9.25), {}}},
+		{label: "64 connections", sub: "120 B", values: []rounds.Spread{at(10), at(25.5)}},
+		{label: "256 connections", sub: "120 B", values: []rounds.Spread{at(9.25), {}}},
 	}}
 	dots = bars
 	dots.log = true
@@ -57,8 +59,8 @@ func TestChartIsGolden(t *testing.T) {
 func TestChartIsWellFormed(t *testing.T) {
 	bars, dots := example()
 	empty := chart{title: "nothing", series: []string{"bare"}}
-	silent := chart{title: "all refused", series: []string{"bare"}, groups: []chartGroup{{label: "64", values: []spread{{}}}}}
-	zero := chart{title: "zero", series: []string{"bare"}, groups: []chartGroup{{label: "64", values: []spread{{rounds: 1}}}}}
+	silent := chart{title: "all refused", series: []string{"bare"}, groups: []chartGroup{{label: "64", values: []rounds.Spread{{}}}}}
+	zero := chart{title: "zero", series: []string{"bare"}, groups: []chartGroup{{label: "64", values: []rounds.Spread{{Rounds: 1}}}}}
 	zeroLog := zero
 	zeroLog.log = true
 	for _, c := range []chart{bars, dots, empty, silent, zero, zeroLog} {

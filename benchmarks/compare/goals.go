@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 // goalRate is the open loop, in arrivals a second, at which the latency has its goals.
@@ -26,11 +28,18 @@ type goalsCommand struct {
 
 // goal is one line of the table: a figure, the least that it has to be, and what is aimed at.
 type goal struct {
-	what        string
-	floor, goal float64 // floor 0: none
-	most        bool    // floor and goal are the most, not the least
-	format      string
-	measured    func(measuredRuns) spread
+	rounds.Goal
+	measured func(measuredRuns) rounds.Spread
+}
+
+// least and most are goals of a ratio or of milliseconds, which has to be at least, or at most,
+// the floor; 0: no floor, or no goal.
+func least(what string, floor, aim float64, measured func(measuredRuns) rounds.Spread) goal {
+	return goal{rounds.Goal{What: what, Floor: floor, Goal: aim, Format: "%.2f"}, measured}
+}
+
+func most(what string, floor, aim float64, measured func(measuredRuns) rounds.Spread) goal {
+	return goal{rounds.Goal{What: what, Floor: floor, Goal: aim, Most: true, Format: "%.2f"}, measured}
 }
 
 // measuredRuns are the turns of each scenario; a scenario without a run has none.
@@ -45,33 +54,29 @@ func goals() []goal {
 		floor, goal float64
 	}{{64, 0.45, 0.72}, {256, 0.60, 0.85}, {1024, 0.75, 0.94}}
 	for _, d := range disk {
-		list = append(list, goal{fmt.Sprintf("requests/s of disk over bare, %d connections, Kafka away", d.connections), d.floor, d.goal, false, "%.2f",
-			ratio(kafkaAway, d.connections, "disk", bareServer, rateOf)})
+		list = append(list, least(fmt.Sprintf("requests/s of disk over bare, %d connections, Kafka away", d.connections), d.floor, d.goal, ratio(kafkaAway, d.connections, "disk", bareServer, rateOf)))
 	}
 	for _, d := range disk {
-		list = append(list, goal{fmt.Sprintf("requests/s of disk over park, %d connections, Kafka away", d.connections), 0.75, 0.90, false, "%.2f",
-			ratio(kafkaAway, d.connections, "disk", parkServer, rateOf)})
+		list = append(list, least(fmt.Sprintf("requests/s of disk over park, %d connections, Kafka away", d.connections), 0.75, 0.90, ratio(kafkaAway, d.connections, "disk", parkServer, rateOf)))
 	}
 	list = append(list,
-		goal{"CPU a request of disk over bare, 256 connections, Kafka away", 1.7, 0, true, "%.2f", ratio(kafkaAway, 256, "disk", bareServer, cpuOf)},
-		goal{"CPU a request of disk over park, 256 connections, Kafka away", 0, 1.25, true, "%.2f", ratio(kafkaAway, 256, "disk", parkServer, cpuOf)},
-		goal{"CPU a request of disk over bare, 256 connections, delivering to a Kafka on the same cores", 2.1, 1.4, true, "%.2f",
-			ratio(kafkaThere, 256, "disk", bareServer, cpuOf)})
+		most("CPU a request of disk over bare, 256 connections, Kafka away", 1.7, 0, ratio(kafkaAway, 256, "disk", bareServer, cpuOf)),
+		most("CPU a request of disk over park, 256 connections, Kafka away", 0, 1.25, ratio(kafkaAway, 256, "disk", parkServer, cpuOf)),
+		most("CPU a request of disk over bare, 256 connections, delivering to a Kafka on the same cores", 2.1, 1.4, ratio(kafkaThere, 256, "disk", bareServer, cpuOf)))
 	for _, d := range disk {
-		list = append(list, goal{fmt.Sprintf("requests/s of memory over bare, %d connections, Kafka away", d.connections), 0.85, 0.95, false, "%.2f",
-			ratio(kafkaAway, d.connections, "memory", bareServer, rateOf)})
+		list = append(list, least(fmt.Sprintf("requests/s of memory over bare, %d connections, Kafka away", d.connections), 0.85, 0.95, ratio(kafkaAway, d.connections, "memory", bareServer, rateOf)))
 	}
 	at := fmt.Sprintf("p99 of disk at %d arrivals/s", goalRate)
 	return append(list,
-		goal{at + ", Kafka there, ms", 4, 2, true, "%.2f", func(m measuredRuns) spread { return m.p99(kafkaThere) }},
-		goal{at + ", Kafka away over there", 2, 1.2, true, "%.2f", func(m measuredRuns) spread { return m.p99Over(kafkaAway) }},
-		goal{at + ", Kafka returning over there", 5, 2, true, "%.2f", func(m measuredRuns) spread { return m.p99Over(kafkaReturning) }},
+		most(at+", Kafka there, ms", 4, 2, func(m measuredRuns) rounds.Spread { return m.p99(kafkaThere) }),
+		most(at+", Kafka away over there", 2, 1.2, func(m measuredRuns) rounds.Spread { return m.p99Over(kafkaAway) }),
+		most(at+", Kafka returning over there", 5, 2, func(m measuredRuns) rounds.Spread { return m.p99Over(kafkaReturning) }),
 	)
 }
 
 // ratio is the figure of a server over that of another one, in a closed loop.
-func ratio(scenario string, connections int, server, base string, f figure) func(measuredRuns) spread {
-	return func(m measuredRuns) spread {
+func ratio(scenario string, connections int, server, base string, f figure) func(measuredRuns) rounds.Spread {
+	return func(m measuredRuns) rounds.Spread {
 		e := entryOf(m[scenario], cell{Connections: connections, Body: goalBody}, server)
 		if base == parkServer {
 			return e.over(e.park, f)
@@ -81,57 +86,29 @@ func ratio(scenario string, connections int, server, base string, f figure) func
 }
 
 // p99 is the latency of disk in the open loop, in milliseconds, whatever its connections.
-func (m measuredRuns) p99(scenario string) spread {
+func (m measuredRuns) p99(scenario string) rounds.Spread {
 	for _, t := range m[scenario] {
 		if t.Rate == goalRate && t.Body == goalBody {
 			return entryOf(m[scenario], t.cell, "disk").of(p99Of)
 		}
 	}
-	return spread{}
+	return rounds.Spread{}
 }
 
-func (m measuredRuns) p99Over(scenario string) spread {
+func (m measuredRuns) p99Over(scenario string) rounds.Spread {
 	one, base := m.p99(scenario), m.p99(kafkaThere)
-	if one.rounds == 0 || base.rounds == 0 || base.middle == 0 {
-		return spread{}
+	if one.Rounds == 0 || base.Rounds == 0 || base.Middle == 0 {
+		return rounds.Spread{}
 	}
-	return spread{middle: one.middle / base.middle, least: one.least / base.middle, most: one.most / base.middle, rounds: one.rounds}
-}
-
-// verdict says in a word how the measured figure stands to floor and goal.
-func (g goal) verdict(s spread) string {
-	reaches := func(bound float64) bool { return g.most && s.middle <= bound || !g.most && s.middle >= bound }
-	switch {
-	case s.rounds == 0:
-		return "not measured"
-	case g.goal != 0 && reaches(g.goal):
-		return "goal reached"
-	case g.floor != 0 && !reaches(g.floor):
-		return "**below the floor**"
-	case g.floor == 0:
-		return "goal missed"
-	default:
-		return "floor held"
-	}
+	return rounds.Spread{Middle: one.Middle / base.Middle, Least: one.Least / base.Middle, Most: one.Most / base.Middle, Rounds: one.Rounds}
 }
 
 // table is the goals with what was measured, as Markdown.
 func (m measuredRuns) table() string {
 	var b strings.Builder
 	b.WriteString("| figure | floor | goal | measured | |\n|---|---|---|---|---|\n")
-	bound := func(g goal, v float64) string {
-		if v == 0 {
-			return "-"
-		}
-		sign := ">="
-		if g.most {
-			sign = "<="
-		}
-		return fmt.Sprintf("%s "+g.format, sign, v)
-	}
 	for _, g := range goals() {
-		s := g.measured(m)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", g.what, bound(g, g.floor), bound(g, g.goal), s.text(g.format), g.verdict(s))
+		b.WriteString(g.Row(g.measured(m)))
 	}
 	return b.String()
 }

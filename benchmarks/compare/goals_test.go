@@ -32,15 +32,15 @@ func TestGoals(t *testing.T) {
 	}
 	table := m.table()
 	for what, want := range map[string]string{
-		"requests/s of disk over bare, 64 connections":   ">= 0.45 | >= 0.72 | 0.40 (0.40-0.40) | **below the floor** |",
-		"requests/s of disk over bare, 256 connections":  ">= 0.60 | >= 0.85 | 0.70 (0.70-0.70) | floor held |",
-		"requests/s of disk over bare, 1024 connections": ">= 0.75 | >= 0.94 | 0.99 (0.99-0.99) | goal reached |",
-		"requests/s of disk over park, 64 connections":   ">= 0.75 | >= 0.90 | 0.50 (0.50-0.50) | **below the floor** |",
-		"CPU a request of disk over park":                "- | <= 1.25 | 1.00 (1.00-1.00) | goal reached |",
+		"requests/s of disk over bare, 64 connections":   ">= 0.45 | >= 0.72 | 0.40 (0.40 - 0.40) | **below the floor** |",
+		"requests/s of disk over bare, 256 connections":  ">= 0.60 | >= 0.85 | 0.70 (0.70 - 0.70) | floor held |",
+		"requests/s of disk over bare, 1024 connections": ">= 0.75 | >= 0.94 | 0.99 (0.99 - 0.99) | goal reached |",
+		"requests/s of disk over park, 64 connections":   ">= 0.75 | >= 0.90 | 0.50 (0.50 - 0.50) | **below the floor** |",
+		"CPU a request of disk over park":                "- | <= 1.25 | 1.00 (1.00 - 1.00) | goal reached |",
 		"requests/s of memory over bare, 64 connections": ">= 0.85 | >= 0.95 | - | not measured |",
-		"Kafka there, ms":            "<= 4.00 | <= 2.00 | 1.50 (1.50-1.50) | goal reached |",
-		"Kafka away over there":      "<= 2.00 | <= 1.20 | 1.60 (1.60-1.60) | floor held |",
-		"Kafka returning over there": "<= 5.00 | <= 2.00 | 5.99 (5.99-5.99) | **below the floor** |",
+		"Kafka there, ms":            "<= 4.00 | <= 2.00 | 1.50 (1.50 - 1.50) | goal reached |",
+		"Kafka away over there":      "<= 2.00 | <= 1.20 | 1.60 (1.60 - 1.60) | floor held |",
+		"Kafka returning over there": "<= 5.00 | <= 2.00 | 5.99 (5.99 - 5.99) | **above the floor** |",
 	} {
 		if !lineHas(table, what, want) {
 			t.Errorf("no line of %s with %s:\n%s", what, want, table)
@@ -69,7 +69,7 @@ func TestGoalsOfWrittenRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "goals.md"))
-	if err != nil || !lineHas(string(page), "disk over bare, 64 connections", "| 0.33 (") {
+	if err != nil || !lineHas(string(page), "disk over bare, 64 connections", "| 0.33 |") {
 		t.Errorf("%v in\n%s", err, page)
 	}
 	broken := filepath.Join(dir, "kafka-there.jsonl")

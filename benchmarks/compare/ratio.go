@@ -3,40 +3,8 @@
 package main
 
 import (
-	"fmt"
-	"slices"
-
 	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
-
-// spread is the median of some rounds with the least and the most of them.
-type spread struct {
-	middle, least, most float64
-	rounds              int // 0: there is no figure
-}
-
-func spreadOf(values []float64) spread {
-	if len(values) == 0 {
-		return spread{}
-	}
-	return spread{middle: rounds.Median(values), least: slices.Min(values), most: slices.Max(values), rounds: len(values)}
-}
-
-// text prints the median, and in brackets the spread, each in format.
-func (s spread) text(format string) string {
-	if s.rounds == 0 {
-		return "-"
-	}
-	return fmt.Sprintf(format+" ("+format+"-"+format+")", s.middle, s.least, s.most)
-}
-
-// middleText prints the median alone.
-func (s spread) middleText(format string) string {
-	if s.rounds == 0 {
-		return "-"
-	}
-	return fmt.Sprintf(format, s.middle)
-}
 
 // figure is one number of a turn.
 type figure func(turn) float64
@@ -70,19 +38,19 @@ func entryOf(turns []turn, c cell, server string) entry {
 }
 
 // of is the figure in the turns that speak.
-func (e entry) of(f figure) spread {
+func (e entry) of(f figure) rounds.Spread {
 	var values []float64
 	for _, t := range e.all {
 		if t.speaks() {
 			values = append(values, f(t))
 		}
 	}
-	return spreadOf(values)
+	return rounds.SpreadOf(values)
 }
 
 // over is the ratio of the figure to that of base, taken within each round in which both
 // speak: a round in which the machine was slow hits both alike.
-func (e entry) over(base []turn, f figure) spread {
+func (e entry) over(base []turn, f figure) rounds.Spread {
 	var values []float64
 	for _, t := range e.all {
 		for _, b := range base {
@@ -91,7 +59,7 @@ func (e entry) over(base []turn, f figure) spread {
 			}
 		}
 	}
-	return spreadOf(values)
+	return rounds.SpreadOf(values)
 }
 
 // count is how many turns of e are so.

@@ -5,6 +5,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 // turnOf is a turn of server in a round, with a rate and a CPU time.
@@ -20,13 +22,13 @@ func TestRatiosAreTakenWithinTheRound(t *testing.T) {
 		turnOf("bare", 2, 100, 5), turnOf("disk", 2, 40, 20),
 	}
 	e := entryOf(turns, turns[0].cell, "disk")
-	if got := e.over(e.bare, rateOf); got != (spread{middle: 0.5, least: 0.4, most: 0.5, rounds: 3}) {
+	if got := e.over(e.bare, rateOf); got != (rounds.Spread{Middle: 0.5, Least: 0.4, Most: 0.5, Rounds: 3}) {
 		t.Errorf("rate over bare %+v", got)
 	}
-	if got := e.over(e.bare, cpuOf); got != (spread{middle: 2, least: 2, most: 4, rounds: 3}) {
+	if got := e.over(e.bare, cpuOf); got != (rounds.Spread{Middle: 2, Least: 2, Most: 4, Rounds: 3}) {
 		t.Errorf("CPU over bare %+v", got)
 	}
-	if got := e.over(e.park, cpuOf); got.text("%.2f") != "-" {
+	if got := e.over(e.park, cpuOf); got.Text("%.2f") != "-" {
 		t.Errorf("park had no turn, over park %+v", got)
 	}
 }
@@ -39,10 +41,10 @@ func TestRefusedTurnsAreInNoMedian(t *testing.T) {
 	}
 	turns[1].RefusedShare, turns[3].RefusedShare = 0.0005, 0.2
 	e := entryOf(turns, turns[0].cell, "memory")
-	if got := e.of(rateOf); got != (spread{middle: 50, least: 50, most: 50, rounds: 1}) {
+	if got := e.of(rateOf); got != (rounds.Spread{Middle: 50, Least: 50, Most: 50, Rounds: 1}) {
 		t.Errorf("rate %+v", got)
 	}
-	if got := e.over(e.bare, cpuOf); got != (spread{middle: 2, least: 2, most: 2, rounds: 1}) {
+	if got := e.over(e.bare, cpuOf); got != (rounds.Spread{Middle: 2, Least: 2, Most: 2, Rounds: 1}) {
 		t.Errorf("CPU over bare %+v", got)
 	}
 	if got := e.refusedText(); !strings.Contains(got, "up to 20.00 %: 1 of 2 turns say nothing about speed") {

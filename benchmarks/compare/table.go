@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 // column is one column of a table.
@@ -18,20 +20,20 @@ type column struct {
 var (
 	headColumns = []column{
 		{"server", func(e entry) string { return e.serverText(e.server) }},
-		{"CPU s per million", func(e entry) string { return e.of(cpuOf).middleText("%.2f") }},
-		{"CPU over bare", func(e entry) string { return e.over(e.bare, cpuOf).text("%.2f") }},
-		{"CPU over park", func(e entry) string { return e.over(e.park, cpuOf).text("%.2f") }},
+		{"CPU s per million", func(e entry) string { return e.of(cpuOf).MiddleText("%.2f") }},
+		{"CPU over bare", func(e entry) string { return e.over(e.bare, cpuOf).Text("%.2f") }},
+		{"CPU over park", func(e entry) string { return e.over(e.park, cpuOf).Text("%.2f") }},
 	}
 	latencyColumns = []column{
-		{"p50 ms", func(e entry) string { return e.of(p50Of).middleText("%.2f") }},
-		{"p99 ms", func(e entry) string { return e.of(p99Of).middleText("%.2f") }},
-		{"p99.9 ms", func(e entry) string { return e.of(p999Of).middleText("%.2f") }},
+		{"p50 ms", func(e entry) string { return e.of(p50Of).MiddleText("%.2f") }},
+		{"p99 ms", func(e entry) string { return e.of(p99Of).MiddleText("%.2f") }},
+		{"p99.9 ms", func(e entry) string { return e.of(p999Of).MiddleText("%.2f") }},
 	}
 	tailColumns = []column{
 		{"syncs/s", func(e entry) string { return dashZero(e.of(func(t turn) float64 { return t.SyncsPerSec })) }},
 		{"entries a sync", func(e entry) string { return dashZero(e.of(func(t turn) float64 { return t.EntriesPerSync })) }},
 		{"RSS MiB", func(e entry) string {
-			return e.of(func(t turn) float64 { return float64(t.ServerRSS) / (1 << 20) }).middleText("%.0f")
+			return e.of(func(t turn) float64 { return float64(t.ServerRSS) / (1 << 20) }).MiddleText("%.0f")
 		}},
 		{"refused", entry.refusedText},
 		{"driver was the limit", func(e entry) string {
@@ -48,9 +50,9 @@ func closedColumns() []column {
 		},
 		headColumns,
 		[]column{
-			{"requests/s", func(e entry) string { return e.of(rateOf).middleText("%.0f") }},
-			{"rate over bare", func(e entry) string { return e.over(e.bare, rateOf).text("%.2f") }},
-			{"rate over park", func(e entry) string { return e.over(e.park, rateOf).text("%.2f") }},
+			{"requests/s", func(e entry) string { return e.of(rateOf).MiddleText("%.0f") }},
+			{"rate over bare", func(e entry) string { return e.over(e.bare, rateOf).Text("%.2f") }},
+			{"rate over park", func(e entry) string { return e.over(e.park, rateOf).Text("%.2f") }},
 		},
 		latencyColumns, tailColumns)
 }
@@ -63,10 +65,10 @@ func openColumns(scenario string) []column {
 		},
 		headColumns, latencyColumns,
 		[]column{
-			{"p99 over bare", func(e entry) string { return e.over(e.bare, p99Of).text("%.2f") }},
-			{"p99 over park", func(e entry) string { return e.over(e.park, p99Of).text("%.2f") }},
+			{"p99 over bare", func(e entry) string { return e.over(e.bare, p99Of).Text("%.2f") }},
+			{"p99 over park", func(e entry) string { return e.over(e.park, p99Of).Text("%.2f") }},
 			{"driver late p99 ms", func(e entry) string {
-				return e.of(func(t turn) float64 { return float64(t.DriverLateMicros) / 1000 }).middleText("%.2f")
+				return e.of(func(t turn) float64 { return float64(t.DriverLateMicros) / 1000 }).MiddleText("%.2f")
 			}},
 			{"not answered", func(e entry) string {
 				return fmt.Sprintf("%.0f", e.most(func(t turn) float64 { return float64(t.Unanswered) }))
@@ -88,11 +90,11 @@ func join(parts ...[]column) []column {
 }
 
 // dashZero prints a figure that some servers do not have.
-func dashZero(s spread) string {
-	if s.middle == 0 {
+func dashZero(s rounds.Spread) string {
+	if s.Middle == 0 {
 		return "-"
 	}
-	return s.middleText("%.0f")
+	return s.MiddleText("%.0f")
 }
 
 // refusedText is the share of refusals, and how many turns say nothing for it.
@@ -121,7 +123,7 @@ func (e entry) caughtUpText() string {
 	if len(times) < len(e.all) {
 		return fmt.Sprintf("not within the turn: %d of %d", len(e.all)-len(times), len(e.all))
 	}
-	return spreadOf(times).text("%.1f")
+	return rounds.SpreadOf(times).Text("%.1f")
 }
 
 // markdown is a table of entries.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,13 +35,19 @@ func ProcessCPU(pid int) (time.Duration, error) {
 }
 
 // Resident is the memory of process pid that is resident now, in bytes.
-func Resident(pid int) (int64, error) {
+func Resident(pid int) (int64, error) { return memory(pid, "VmRSS") }
+
+// Peak is the most memory that process pid ever had resident, in bytes.
+func Peak(pid int) (int64, error) { return memory(pid, "VmHWM") }
+
+// memory reads a field of /proc/PID/status (proc(5)), which has kilobytes.
+func memory(pid int, field string) (int64, error) {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return 0, fmt.Errorf("memory of the server: %w", err)
 	}
 	for line := range bytes.Lines(status) {
-		if value, ok := bytes.CutPrefix(line, []byte("VmRSS:")); ok {
+		if value, ok := bytes.CutPrefix(line, []byte(field+":")); ok {
 			kilobytes, err := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(value), []byte("kB")))), 10, 64)
 			if err != nil {
 				return 0, fmt.Errorf("memory of the server: %w", err)
@@ -48,5 +55,38 @@ func Resident(pid int) (int64, error) {
 			return kilobytes << 10, nil
 		}
 	}
-	return 0, fmt.Errorf("memory of the server: no VmRSS of process %d", pid)
+	return 0, fmt.Errorf("memory of the server: no %s of process %d", field, pid)
+}
+
+// MachineCPU is how long the machine's processors were busy since it was started, and how long
+// they were there, summed up over all of them. What a host took from a virtual machine is in
+// neither.
+func MachineCPU() (busy, all time.Duration, err error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0, fmt.Errorf("cpu of the machine: %w", err)
+	}
+	return parseStat(string(stat))
+}
+
+// parseStat reads the first line of /proc/stat (proc(5)): ticks of user, nice, system, idle,
+// iowait, irq, softirq, steal.
+func parseStat(stat string) (busy, all time.Duration, err error) {
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux
+	line, _, _ := strings.Cut(stat, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 8 || fields[0] != "cpu" {
+		return 0, 0, fmt.Errorf("cpu of the machine: /proc/stat begins with %q", line)
+	}
+	for i, field := range fields[1:8] { // guests' time is in user's already
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("cpu of the machine: %w", err)
+		}
+		all += time.Duration(ticks) * tick
+		if i != 3 && i != 4 {
+			busy += time.Duration(ticks) * tick
+		}
+	}
+	return busy, all, nil
 }

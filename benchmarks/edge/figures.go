@@ -46,16 +46,7 @@ func honestFigures(all []sample, part, variant, base string, goal float64) []fig
 }
 
 // text is the median with its spread, where there is more than one round.
-func (f figure) text() string {
-	if len(f.values) == 0 {
-		return "-"
-	}
-	s := spreadOf(f.values)
-	if len(f.values) == 1 {
-		return fmt.Sprintf(f.format, s.middle)
-	}
-	return fmt.Sprintf(f.format+" ("+f.format+" - "+f.format+")", s.middle, s.least, s.most)
-}
+func (f figure) text() string { return rounds.SpreadOf(f.values).Text(f.format) }
 
 // verdict says in a word how the median stands to floor and goal.
 func (f figure) verdict() string {
@@ -74,7 +65,9 @@ func (f figure) verdict() string {
 }
 
 // above says that the median is more than what is asked for.
-func (f figure) above() bool { return len(f.values) > 0 && spreadOf(f.values).middle > f.bound.goal }
+func (f figure) above() bool {
+	return len(f.values) > 0 && rounds.SpreadOf(f.values).Middle > f.bound.goal
+}
 
 // goalTable is the figures as Markdown.
 func goalTable(list []figure) string {

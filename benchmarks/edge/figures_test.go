@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 // fairnessSamples are three rounds of a variant at p99 and of its baseline.
@@ -25,7 +27,7 @@ func TestRatiosAreWithinARound(t *testing.T) {
 	if want := []float64{1.1, 2, 0.9}; !slices.Equal(got, want) {
 		t.Fatalf("ratios %v, want %v", got, want)
 	}
-	if s := spreadOf(got); s != (spread{1.1, 0.9, 2}) {
+	if s := rounds.SpreadOf(got); s != (rounds.Spread{Middle: 1.1, Least: 0.9, Most: 2, Rounds: 3}) {
 		t.Errorf("spread %+v", s)
 	}
 	if got := over(all, partFairness, variantFlood, variantForged, p99); got != nil {

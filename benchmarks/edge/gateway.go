@@ -6,14 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,51 +67,9 @@ func (g *gateway) cpu() (time.Duration, error) { return drive.ProcessCPU(g.child
 // resident is the memory of the process that is resident now, in bytes.
 func (g *gateway) resident() (int64, error) { return drive.Resident(g.child.PID()) }
 
-// scrape returns the values of one of the gateway's metrics by one of its labels; series that
-// share the label's value are summed.
+// scrape is drive.Scrape of the gateway.
 func (g *gateway) scrape(ctx context.Context, metric, label string) (map[string]float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, drive.Starting)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.admin+"/metrics", nil)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: metrics: %w", err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: metrics: %w", err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: metrics: %w", err)
-	}
-	return parseMetric(string(text), metric, label)
-}
-
-// errNoMetric: the page has no such metric, or none with the label.
-var errNoMetric = errors.New("no such metric")
-
-// parseMetric is scrape of a page in Prometheus's text format.
-func parseMetric(page, metric, label string) (map[string]float64, error) {
-	values := map[string]float64{}
-	for line := range strings.Lines(page) {
-		labels, found := strings.CutPrefix(line, metric+"{")
-		if !found {
-			continue
-		}
-		labels, number, _ := strings.Cut(labels, "} ")
-		at := slices.IndexFunc(strings.Split(labels, ","), func(l string) bool { return strings.HasPrefix(l, label+`="`) })
-		value, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-		if at < 0 || err != nil {
-			continue
-		}
-		name := strings.Split(labels, ",")[at]
-		values[strings.Trim(strings.TrimPrefix(name, label+"="), `"`)] += value
-	}
-	if len(values) == 0 {
-		return nil, fmt.Errorf("%s by %s: %w", metric, label, errNoMetric)
-	}
-	return values, nil
+	return drive.Scrape(ctx, g.admin, metric, label)
 }
 
 // raiseFiles has this process, and what it starts, open as many files as it may, and says

@@ -46,19 +46,6 @@ func TestShareIsOfWhatCameBetween(t *testing.T) {
 	}
 }
 
-func TestMetricsAreReadByLabel(t *testing.T) {
-	page := "# HELP a_total help\n# TYPE a_total counter\n" +
-		`a_total{reason="none",result="accepted"} 7` + "\n" + `a_total{reason="none",result="dropped"} 1` + "\n" +
-		`a_total{reason="path",result="refused"} 1.5e+06` + "\n" + `a_total_other{reason="x"} 3` + "\n"
-	got, err := parseMetric(page, "a_total", "reason")
-	if err != nil || len(got) != 2 || got["none"] != 8 || got["path"] != 1.5e6 {
-		t.Errorf("%v, %v", got, err)
-	}
-	if _, err := parseMetric(page, "b_total", "reason"); !errors.Is(err, errNoMetric) {
-		t.Errorf("a metric that is not there: %v", err)
-	}
-}
-
 func TestOnlyWhatAKindIsAboutIsWrongInIt(t *testing.T) {
 	now := time.Unix(1700000000, 0)
 	read := func(raw []byte) *http.Request {

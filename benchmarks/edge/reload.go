@@ -74,7 +74,7 @@ func (b *bench) reload(ctx context.Context) (err error) {
 // reloads are the reloads so far, by result.
 func reloads(ctx context.Context, g *gateway) (map[string]float64, error) {
 	counted, err := g.scrape(ctx, reloadsMetric, "result")
-	if errors.Is(err, errNoMetric) {
+	if errors.Is(err, drive.ErrNoMetric) {
 		return map[string]float64{}, nil // none yet
 	}
 	return counted, err

@@ -2,11 +2,7 @@
 
 package main
 
-import (
-	"slices"
-
-	"github.com/tidegate/tidegate/benchmarks/rounds"
-)
+import "slices"
 
 // sample is what one turn measured: a line of edge.jsonl.
 type sample struct {
@@ -100,12 +96,4 @@ func total(all []sample, part, variant string, v value) []float64 {
 		sum += x
 	}
 	return []float64{sum}
-}
-
-// spread is the median of the rounds, and the least and the most.
-type spread struct{ middle, least, most float64 }
-
-// spreadOf is of values that are not empty.
-func spreadOf(values []float64) spread {
-	return spread{rounds.Median(values), slices.Min(values), slices.Max(values)}
 }

@@ -249,9 +249,8 @@ func (w *worker) closeReader() {
 // commit commits next, and tries again until that succeeds or the generation is over.
 // False: it is over.
 func (w *worker) commit(ctx context.Context) bool {
-	offsets := map[string]map[int]int64{w.o.Topic: {w.partition: w.next}}
-	return w.retry(ctx, "commit the offset", func(context.Context) error {
-		err := w.gen.CommitOffsets(offsets)
+	return w.retry(ctx, "commit the offset", func(ctx context.Context) error {
+		err := w.commitOffset(ctx, w.partition, w.next)
 		if !fenced(err) {
 			w.committed = w.committed || err == nil
 			return err

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,11 @@ type Options struct {
 	// the database only. 0: 1,000,000, what fits Kafka's default max.message.bytes.
 	MaxRecordBytes int
 
+	// AtOnce bounds how many batches are between load and save at a time; others wait with what
+	// decode made of them, which is little. More than the processors can keep busy is memory,
+	// and transactions that wait for each other. 0: two for each processor.
+	AtOnce int
+
 	Now     func() time.Time      // nil: time.Now
 	Log     *zap.Logger           // nil: none
 	Metrics prometheus.Registerer // nil: none
@@ -55,12 +61,16 @@ type Pipeline struct {
 	log     *zap.Logger
 	metrics *metrics
 	waiting atomic.Int32 // calls that wait because the database did not take what they have
+	storing chan struct{} // held by a batch between load and save; capacity AtOnce
 }
 
 // New returns a Pipeline.
 func New(o Options) *Pipeline {
 	if o.MaxRecordBytes == 0 {
 		o.MaxRecordBytes = 1_000_000
+	}
+	if o.AtOnce == 0 {
+		o.AtOnce = 2 * runtime.GOMAXPROCS(0)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -71,7 +81,7 @@ func New(o Options) *Pipeline {
 	if o.After == nil {
 		o.After = func(Stage) error { return nil }
 	}
-	p := &Pipeline{o: o, log: o.Log}
+	p := &Pipeline{o: o, log: o.Log, storing: make(chan struct{}, o.AtOnce)}
 	p.metrics = newMetrics(o.Metrics, p.StoreUp)
 	return p
 }
@@ -178,8 +188,16 @@ func (p *Pipeline) finish(ctx context.Context, s saved) error {
 	return p.settle(ctx, s.replay, b)
 }
 
-// store is load, apply and save: one transaction, which is over on return.
+// store is load, apply and save: one transaction, which is over on return. It waits while
+// AtOnce others are at that. Publish is outside: a partition of Kafka that does not answer
+// holds up nobody but its own.
 func (p *Pipeline) store(ctx context.Context, d decoded) (saved, error) {
+	select {
+	case p.storing <- struct{}{}:
+	case <-ctx.Done():
+		return saved{}, context.Cause(ctx)
+	}
+	defer func() { <-p.storing }()
 	l, err := p.load(ctx, d)
 	if err != nil {
 		return saved{}, err

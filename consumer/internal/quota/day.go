@@ -8,7 +8,7 @@ import (
 
 // localDate returns the date of at in zone. Dates compare as text.
 func localDate(at time.Time, zone *time.Location) string {
-	return at.In(zone).Format(schema.DateLayout)
+	return schema.FormatDate(at.In(zone))
 }
 
 // dayEnd returns the first instant of the day after at's in zone. That is midnight, but

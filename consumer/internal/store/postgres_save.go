@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/schema"
@@ -174,8 +175,10 @@ func (t *postgresTx) alarmArgs(c *Changes) ([]any, error) {
 			return nil, fmt.Errorf("alarm %q: %w", c.Alarms[i].Event.AlarmID, err)
 		}
 	}
-	return []any{k.days, k.ids, k.apps, k.owners, k.severities, k.used, k.quotas, k.percents, k.periods, k.late,
-		k.eventTimes, k.vendorTimes, k.receivedAts, k.deliveries, k.topics, k.partitions, k.offsets, k.events}, nil
+	// Of these slices the driver has no plan of its own, and would go through them by reflection.
+	owners, vendorTimes, events := pgtype.FlatArray[*string](k.owners), pgtype.FlatArray[*time.Time](k.vendorTimes), pgtype.FlatArray[[]byte](k.events)
+	return []any{k.days, k.ids, k.apps, owners, k.severities, k.used, k.quotas, k.percents, k.periods, k.late,
+		k.eventTimes, vendorTimes, k.receivedAts, k.deliveries, k.topics, k.partitions, k.offsets, events}, nil
 }
 
 // add appends a row. Error: ErrData.

@@ -82,6 +82,7 @@ func (s *sqliteStore) openForWriting(ctx context.Context, migrations []migration
 	s.write, err = sql.Open("sqlite", dsn(s.path, writerCacheKiB, map[string]string{
 		"_txlock": "immediate", // take the write lock at once: to upgrade a read could fail
 	}, "synchronous(FULL)", "journal_mode(WAL)", "fullfsync(1)",
+		"temp_store(MEMORY)", // the statement journal of an insert of many rows, which else goes through a file
 		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages), fmt.Sprintf("journal_size_limit(%d)", maxLogBytes)))
 	if err != nil {
 		return err
