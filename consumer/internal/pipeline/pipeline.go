@@ -60,7 +60,7 @@ type Pipeline struct {
 	o       Options
 	log     *zap.Logger
 	metrics *metrics
-	waiting atomic.Int32 // calls that wait because the database did not take what they have
+	waiting atomic.Int32  // calls that wait because the database did not take what they have
 	storing chan struct{} // held by a batch between load and save; capacity AtOnce
 }
 
