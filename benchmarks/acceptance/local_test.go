@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ func TestDemoShowsAlarmsAndStopsCleanly(t *testing.T) {
 	}
 	address := freeAddress(t)
 	data := t.TempDir()
+	t.Cleanup(func() { logsOfFailed(t, data) })
 	command := exec.Command(bin(t, "local"), "--demo", "--demo-rate=20", "--gateway-listen="+address, "--data-dir="+data)
 	out, err := command.StdoutPipe()
 	if err != nil {
@@ -73,5 +75,17 @@ func TestDemoShowsAlarmsAndStopsCleanly(t *testing.T) {
 	if conn, err := net.Dial("tcp", address); err == nil {
 		conn.Close()
 		t.Error("the gateway still listens")
+	}
+}
+
+// logsOfFailed shows the ends of the logs below data, where the test failed.
+func logsOfFailed(t *testing.T, data string) {
+	if !t.Failed() {
+		return
+	}
+	files, _ := filepath.Glob(filepath.Join(data, "logs", "*.log"))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		t.Logf("the end of %s:\n%s", filepath.Base(file), text[max(0, len(text)-4096):])
 	}
 }

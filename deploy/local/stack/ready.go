@@ -2,11 +2,15 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -69,7 +73,7 @@ func ask(ctx context.Context, url string) (said string, ok bool) {
 }
 
 // FreeAddress returns an address of the loopback, HOST:PORT, that nobody listens on at this moment.
-// Whoever binds it next has it.
+// Whoever binds it next has it; it is none that a client's connection is given by the system.
 func FreeAddress() (string, error) {
 	addresses, err := FreeAddresses(1)
 	if err != nil {
@@ -78,16 +82,23 @@ func FreeAddress() (string, error) {
 	return addresses[0], nil
 }
 
+// Ports of FreeAddresses: below those that Linux (ip_local_port_range, from 32768) and Darwin (from
+// 49152) give to connections, of which there are always some to take a port that was free a moment ago.
+const firstPort, lastPort = 20_000, 32_000
+
 // FreeAddresses returns n different ones.
 func FreeAddresses(n int) ([]string, error) {
 	addresses := make([]string, 0, n)
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for tries := 0; len(addresses) < n; tries++ {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(lastPort-firstPort))) //nolint:gosec // no secret
+		listener, err := net.Listen("tcp", address)
+		switch {
+		case err == nil:
+			defer listener.Close() // when all are found: so that they differ
+			addresses = append(addresses, address)
+		case !errors.Is(err, syscall.EADDRINUSE) || tries > 1000*n:
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer listener.Close() // when all are found: so that they differ
-		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil
 }
