@@ -81,8 +81,8 @@ var effectMutants = []mutant{
 		name: "everybody-has-the-lease", promise: "notify", pkg: notifyPkg, test: "TestWorkersKilledAnywhere",
 		edits: []edit{{
 			"consumer/internal/store/outbox_sqlite.go",
-			`if owner != c.Owner && until > now {`,
-			"if owner != \"\" {\n		c.Owner = owner\n	}\n	if owner != c.Owner && until > now {",
+			"	if owner != c.Owner && until > now &&",
+			"	if owner != \"\" {\n		c.Owner = owner\n	}\n	if owner != c.Owner && until > now &&",
 		}},
 	},
 	{
