@@ -88,7 +88,7 @@ func (b *bench) liveOver(ctx context.Context, name, store string) (err error) {
 	if err := os.WriteFile(notify, []byte("channels: [{name: oncall, type: alertmanager, url: \""+s.alerts.url+"\"}]\ndefault: [oncall]\n"), 0o600); err != nil {
 		return err
 	}
-	m, err := b.startMember(ctx, s.dir, "consumer", s.apps, s.kafka, store, "--notify", notify, "--log-level", "warn")
+	m, err := b.startMember(ctx, s.dir, "consumer", s.apps, s.kafka, store, "--group", name, "--notify", notify, "--log-level", "warn")
 	if err != nil {
 		return err
 	}

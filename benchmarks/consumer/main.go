@@ -74,10 +74,11 @@ func (o options) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer b.closeKafka()
-	if err := b.measure(ctx); err != nil {
-		return err
+	failed := b.measure(ctx)
+	if ctx.Err() != nil {
+		return failed
 	}
-	if err := b.write(); err != nil {
+	if err := errors.Join(failed, b.write()); err != nil {
 		return err
 	}
 	for _, f := range figures() {
@@ -98,16 +99,22 @@ func (b *bench) measure(ctx context.Context) error {
 		if len(b.Only) > 0 && !slices.Contains(b.Only, p.name) {
 			continue
 		}
-		b.samples = slices.DeleteFunc(b.samples, func(s sample) bool { return s.Part == p.name })
+		b.forget(p.name)
 		if why := p.lacks(b); why != "" {
 			b.say("%s: not measured: %s", p.name, why)
 			continue
 		}
 		if err := p.run(b, ctx); err != nil {
+			b.forget(p.name) // half of a part is none; what was measured before it is written
 			return fmt.Errorf("consumer: part %s: %w", p.name, err)
 		}
 	}
 	return nil
+}
+
+// forget takes the samples of a part out.
+func (b *bench) forget(part string) {
+	b.samples = slices.DeleteFunc(b.samples, func(s sample) bool { return s.Part == part })
 }
 
 // binary returns the path of one of our programs.
