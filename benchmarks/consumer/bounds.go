@@ -64,7 +64,7 @@ func (b *bench) bounds() string {
 		value(partSQLite, "", bulkPerSecond), value(partSQLite, "", machineBusy), value(partSQLite, "", cpuPerAlarm))
 	paragraph(partPostgres, "**Over COPY**: the processors, %.0f %% busy. The consumer used %.0f us of them for an alarm, PostgreSQL, Kafka and the system's work for them the rest of %.0f us; "+
 		"a COPY beside which nothing runs has all of them to itself, for the rows alone, and took %.0f us. It is one COPY by pgx's CopyFrom, which encodes the rows as the consumer has to, "+
-		"into a table of the same partitions and indexes. What the kernel writes to the disk afterwards is in neither's turn. The store alone has no Kafka beside it, and no step before it.",
+		"into a table of the same partitions and indexes, with as many rows. What the kernel writes to the disk afterwards is in neither's turn. The store alone has no Kafka beside it, and no step before it.",
 		value(partPostgres, "", machineBusy), value(partPostgres, "", cpuPerAlarm), b.processorMicros(partPostgres, alarmsPerSecond), b.processorMicros(partPostgres, copyPerSecond))
 	paragraph(partSQLite, "**Memory**: what is in hand, not what waits. Of every partition there are one fetch, one queue and one batch with its rows and events, and two batches "+
 		"for each processor are in the database at a time; Go's collector lets that double before it collects.")
