@@ -16,9 +16,9 @@ import (
 // alarmsCommand prints saved alarms.
 type alarmsCommand struct {
 	storeFlags `embed:""`
-	Format     string `name:"format" enum:"table,json" placeholder:"FORMAT" default:"table" help:"table, for people, or json: an array of the enriched alarms, each with its deliveries."`
-	App        int64  `name:"app" placeholder:"ID" help:"Only alarms of this SdkAppid. 0: of all."`
-	Limit      int    `name:"limit" placeholder:"N" default:"20" help:"At most so many. 0: all."`
+	Format     string `name:"format" env:"-" enum:"table,json" placeholder:"FORMAT" default:"table" help:"table, for people, or json: an array of the enriched alarms, each with its deliveries."`
+	App        int64  `name:"app" env:"-" placeholder:"ID" help:"Only alarms of this SdkAppid. 0: of all."`
+	Limit      int    `name:"limit" env:"-" placeholder:"N" default:"20" help:"At most so many. 0: all."`
 }
 
 // savedAlarm is one element of --format json.

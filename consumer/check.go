@@ -81,6 +81,9 @@ func (c *checkCommand) checkStore(ctx context.Context, f *process.Findings) {
 	case errors.Is(err, store.ErrMissing):
 		f.Note("--store: does not exist yet: the first start makes it: %v", err)
 		return
+	case errors.Is(err, store.ErrOlder):
+		f.Note("--store: the next start brings it up to date: %v", err)
+		return
 	case err != nil:
 		f.Fail("--store: %v", err)
 		return

@@ -98,8 +98,9 @@ func (c *deadlettersReplayCommand) wrong() (store.DeadLetterFilter, error) {
 
 // replay opens store and Kafka for r, runs it until the end or a signal, and closes both.
 func (c *deadlettersReplayCommand) replay(con *process.Console, r *letterReplay) error {
-	ctx, stop := signal.NotifyContext(con.Context, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(con.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	log, err := c.New(con.Stderr)
 	if err != nil {
 		return err
@@ -310,7 +311,7 @@ func (r *letterReplay) report() {
 		{r.finished, "were left by an interrupted replay and are among these:"},
 		{r.outcomes[pipeline.OutcomeSaved], "saved, their enriched alarms published"},
 		{r.outcomes[pipeline.OutcomeRepeated], "were copies of saved alarms and are counted"},
-		{r.outcomes[pipeline.OutcomeRedelivered], "had been saved; their enriched alarms are published now"},
+		{r.outcomes[pipeline.OutcomeRedelivered], "had had their effect; what is saved of their alarms is published now"},
 		{r.elsewhere, "were taken by another replay, or dropped"},
 		{deadCount(r.dead), "stay dead letters: " + reasonCounts(r.dead)},
 	} {

@@ -99,55 +99,62 @@ func (c *forecastReplayCommand) fromFile() ([]forecastRow, error) {
 		defer file.Close()
 		in = file
 	}
-	apps, order, err := readAlarms(in)
+	apps, err := readAlarms(in)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", c.File, err)
 	}
 	var rows []forecastRow
-	for _, app := range order {
-		alarms := forecast.Thin(slices.SortedStableFunc(slices.Values(apps[app]), func(a, b forecast.Alarm) int { return a.At.Compare(b.At) }), c.Every)
-		rows = append(rows, forecastRow{name: app, Summary: forecast.Summarize(forecast.Play(alarms, zone))})
+	for _, app := range apps {
+		alarms := forecast.Thin(slices.SortedStableFunc(slices.Values(app.alarms), func(a, b forecast.Alarm) int { return a.At.Compare(b.At) }), c.Every)
+		rows = append(rows, forecastRow{name: app.name, Summary: forecast.Summarize(forecast.Play(alarms, zone))})
 	}
 	return rows, nil
 }
 
-// readAlarms reads an array of enriched alarms, and returns what each app's said and the order
-// in which the apps came. An app is named as in the table of alarms.
-func readAlarms(r io.Reader) (apps map[string][]forecast.Alarm, order []string, err error) {
+// appAlarms are the alarms of an app, which is named as in the table of alarms.
+type appAlarms struct {
+	name   string
+	alarms []forecast.Alarm
+}
+
+// readAlarms reads an array of enriched alarms, and returns the apps in the order in which they
+// came. An app that was renamed has the name that came first.
+func readAlarms(r io.Reader) (apps []*appAlarms, err error) {
 	var alarms []schema.EnrichedAlarm
 	if err := json.NewDecoder(r).Decode(&alarms); err != nil {
-		return nil, nil, fmt.Errorf("want what alarms --format json prints: %w", err)
+		return nil, fmt.Errorf("want what alarms --format json prints: %w", err)
 	}
-	apps = make(map[string][]forecast.Alarm)
+	byID := make(map[int64]*appAlarms)
 	for i := range alarms {
 		e := &alarms[i]
 		at, ok := schema.ParseTime([]byte(e.EventTime))
 		if !ok || e.Quota < 1 || e.QuotaUsed < 0 {
-			return nil, nil, fmt.Errorf("element %d: %d of %d at %q is no alarm", i+1, e.QuotaUsed, e.Quota, e.EventTime)
+			return nil, fmt.Errorf("element %d: %d of %d at %q is no alarm", i+1, e.QuotaUsed, e.Quota, e.EventTime)
 		}
-		app := appText(e)
-		if apps[app] == nil {
-			order = append(order, app)
+		app := byID[e.SdkAppID]
+		if app == nil {
+			app = &appAlarms{name: appText(e)}
+			byID[e.SdkAppID], apps = app, append(apps, app)
 		}
-		apps[app] = append(apps[app], forecast.Alarm{At: at, Used: e.QuotaUsed, Quota: e.Quota})
+		app.alarms = append(app.alarms, forecast.Alarm{At: at, Used: e.QuotaUsed, Quota: e.Quota})
 	}
-	return apps, order, nil
+	return apps, nil
 }
 
 // forecastHead are the columns of both forms.
-var forecastHead = []string{"periods of", "exhausted", "alarms", "forecasts", "first before", "told before", "median error", "naive rule", "ratio"}
+var forecastHead = []string{"periods of", "exhausted", "alarms", "forecasts", "wrong", "first before", "told before", "median error", "naive rule", "ratio"}
 
 // cells returns a row's columns.
 func (r *forecastRow) cells() []string {
 	if r.Exhausted == 0 {
-		return []string{r.name, fmt.Sprintf("0 of %d", r.Periods), "-", fmt.Sprintf("%d, none has come true", r.Wrong), "-", "-", "-", "-", "-"}
+		return []string{r.name, fmt.Sprintf("0 of %d", r.Periods), "-", "-", grouped(int64(r.Wrong)), "-", "-", "-", "-", "-"}
 	}
 	share := 0.0
 	if r.Alarms > 0 {
 		share = 100 * float64(r.Forecasts) / float64(r.Alarms)
 	}
 	cells := []string{
-		r.name, fmt.Sprintf("%d of %d", r.Exhausted, r.Periods), grouped(int64(r.Alarms)), fmt.Sprintf("%.0f %%", share),
+		r.name, fmt.Sprintf("%d of %d", r.Exhausted, r.Periods), grouped(int64(r.Alarms)), fmt.Sprintf("%.0f %%", share), grouped(int64(r.Wrong)),
 		minutes(r.First.Minutes()), minutes(r.Told.Minutes()),
 	}
 	if r.Forecasts == 0 {
@@ -170,15 +177,18 @@ func printForecastTable(out io.Writer, rows []forecastRow) error {
 func printForecastMarkdown(out io.Writer, rows []forecastRow) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(forecastHead, " | "), strings.Repeat("---|", len(forecastHead)))
-	holds, stories := 0, false
+	holds, compared, stories := 0, 0, false
 	for i := range rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(rows[i].cells(), " | "))
 		stories = stories || rows[i].story != ""
+		if rows[i].Forecasts > 0 {
+			compared++
+		}
 		if rows[i].Holds() {
 			holds++
 		}
 	}
-	fmt.Fprintf(&b, "\nThe error is at most %v of the naive rule's in %d of %d rows.\n", forecast.Floor, holds, len(rows))
+	fmt.Fprintf(&b, "\nThe error is at most %v of the naive rule's in %d of %d rows.\n", forecast.Floor, holds, compared)
 	if stories {
 		b.WriteByte('\n')
 	}

@@ -45,9 +45,9 @@ func TestForecastReplayOfAFile(t *testing.T) {
 	// 1,000 an hour from 8,000 at 10:00 is full at 12:00. The middle error of the average since midnight
 	// is that at 11:05: 9,083 in 665 minutes need 67.1 minutes for the rest, and 55 are left.
 	want := strings.Join([]string{
-		"PERIODS OF  EXHAUSTED  ALARMS  FORECASTS               FIRST BEFORE  TOLD BEFORE  MEDIAN ERROR  NAIVE RULE  RATIO",
-		"1400000001  1 of 1     24      92 %                    110.0 min     55.0 min     0.0 min       12.1 min    0.00",
-		"1400000002  0 of 1     -       23, none has come true  -             -            -             -           -",
+		"PERIODS OF  EXHAUSTED  ALARMS  FORECASTS  WRONG  FIRST BEFORE  TOLD BEFORE  MEDIAN ERROR  NAIVE RULE  RATIO",
+		"1400000001  1 of 1     24      92 %       0      110.0 min     55.0 min     0.0 min       12.1 min    0.00",
+		"1400000002  0 of 1     -       -          23     -             -            -             -           -",
 		"",
 	}, "\n")
 	if status != process.ExitOK || out != want {

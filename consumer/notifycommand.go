@@ -161,12 +161,16 @@ func printDispatches(out io.Writer, all iter.Seq2[store.Dispatch, error]) error 
 		if rows == 0 {
 			fmt.Fprintln(w, "ID\tMADE (UTC)\tCHANNEL\tSTATE\tKIND\tSTEP\tAPP\tFAILURES\tLAST ERROR")
 		}
-		rows++
+		if rows++; rows%window == 0 {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", d.ID, d.CreatedAt.UTC().Format(time.DateTime), printable(d.Channel), d.State,
 			printable(string(d.Kind)), printable(string(d.Step)), appText(&d.Alarm), d.Attempts, printable(d.Error))
 	}
 	if rows == 0 {
-		_, err := fmt.Fprintln(out, "no notices given to channels yet")
+		_, err := fmt.Fprintln(out, "no such notice was given to a channel")
 		return err
 	}
 	return w.Flush()

@@ -164,7 +164,7 @@ func (s *sender) keepAlive(ctx context.Context, now time.Time) bool {
 		for i := range chunk {
 			alerts = append(alerts, s.alert(&chunk[i], now, s.periodEnd(&chunk[i])))
 		}
-		a := s.channel.Alert(ctx, now, alerts)
+		a := s.channel.Alert(ctx, now, alerts) // one that is malformed ends alone: Alertmanager takes those beside it
 		s.judge(a, time.Now())
 		if a.Result != channel.Sent {
 			s.w.log.Warn("alerts could not be kept alive, trying again", zap.String("channel", s.channel.Name),

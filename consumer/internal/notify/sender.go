@@ -260,7 +260,7 @@ func (s *sender) conclude(ctx context.Context, dispatches []store.Dispatch, a ch
 		switch {
 		case a.Result == channel.Refused:
 			one.State, one.Error, r = store.DispatchParked, a.Detail, resultParked
-		case a.Result == channel.Retry && now.Sub(d.CreatedAt) > tooOld && d.Attempts >= minAttempts:
+		case a.Result == channel.Retry && now.Sub(d.CreatedAt) > tooOld && d.Attempts+1 >= minAttempts:
 			one.State, one.Error, r = store.DispatchParked, fmt.Sprintf("given up after %s: %s", tooOld, a.Detail), resultParked
 		case a.Result == channel.Retry:
 			one.State, one.Error, r = store.DispatchPending, a.Detail, resultFailed

@@ -169,7 +169,8 @@ func (w *Worker) route(ctx context.Context) (more bool, err error) {
 		}
 		routes = append(routes, r)
 	}
-	if _, err := w.o.Outbox.Route(ctx, routes, now); err != nil {
+	routed, err := w.o.Outbox.Route(ctx, routes, now)
+	if err != nil || routed == 0 { // 0: another consumer has them in hand
 		return false, err
 	}
 	if old > 0 {

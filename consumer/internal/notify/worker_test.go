@@ -1,9 +1,11 @@
 package notify
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +46,31 @@ func TestNoticeArrivesWithinASecond(t *testing.T) {
 			}
 		}
 		b.want("states", b.states(), "good 1 critical sent, dead 1 critical sent, good 2 warning sent, dead 2 warning sent")
+	})
+}
+
+// inHand is an outbox whose unrouted notices another consumer has in hand.
+type inHand struct {
+	store.Outbox
+	asked atomic.Int32
+}
+
+func (o *inHand) Route(context.Context, []store.Route, time.Time) (int, error) {
+	o.asked.Add(1)
+	return 0, nil
+}
+
+// TestNoticesThatAnotherHasInHandAreWaitedFor, instead of asking for them without a pause: it may
+// have been stopped.
+func TestNoticesThatAnotherHasInHandAreWaitedFor(t *testing.T) {
+	run(t, manager, func(b *bench) {
+		b.tellMany(1, routeLimit+1)
+		o := &inHand{Outbox: b.outbox}
+		b.work(o, "a", nil)
+		b.pass(10 * time.Second)
+		if n, most := o.asked.Load(), int32(10*time.Second/lookEvery)+1; n < 2 || n > most {
+			b.Errorf("asked %d times in 10 s, want 2 to %d", n, most)
+		}
 	})
 }
 

@@ -121,6 +121,31 @@ func TestEventThatKafkaRefusesIsADeadLetter(t *testing.T) {
 	}
 }
 
+// Of dead letters that come up after the batch was saved, too, only the one that the database
+// refuses has no row.
+func TestLateDeadLetterThatTheStoreRefusesTakesNoOtherWithIt(t *testing.T) {
+	r := newRig(t, nil)
+	r.sink.refuse = func(p *schema.Record) error {
+		if p.Topic == topics.Alarms {
+			return &produce.RefusedError{Code: 10, Text: "too large"}
+		}
+		return nil
+	}
+	r.store.save = func(c store.Changes) error {
+		for _, letter := range c.DeadLetters {
+			if bytes.Contains(letter.Record.Value, []byte("7200")) {
+				return store.ErrData
+			}
+		}
+		return nil
+	}
+	r.handle(t, batch(0, alarmOf(1400000001, 7100), alarmOf(1400000001, 7200), alarmOf(1400000001, 7300))...)
+	r.outcomes(t, map[Outcome]int{OutcomeDeadLetter: 3})
+	if len(r.store.letters) != 2 || len(r.sink.to(topics.AlarmsDLQ)) != 3 || r.logs.FilterMessage("database refused a dead letter: it is in its topic only").Len() != 1 {
+		t.Errorf("%d rows, %d records, logs %v", len(r.store.letters), len(r.sink.to(topics.AlarmsDLQ)), r.logs.All())
+	}
+}
+
 func TestDeadLetterThatKafkaRefusesDoesNotHoldUpThePartition(t *testing.T) {
 	r := newRig(t, nil)
 	r.sink.refuse = func(p *schema.Record) error {

@@ -121,8 +121,16 @@ func (p *Pipeline) keep(ctx context.Context, s *saved, letters []schema.DeadLett
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, store.ErrData) && len(letters) > 1:
+			w.answered()
+			half := len(letters) / 2
+			if err := p.keep(ctx, s, letters[:half]); err != nil {
+				return err
+			}
+			return p.keep(ctx, s, letters[half:])
 		case errors.Is(err, store.ErrData):
-			p.log.Error("database refused dead letters: they are in their topic only", zap.Int("letters", len(letters)), zap.Error(err))
+			p.log.Error("database refused a dead letter: it is in its topic only", zap.String("topic", letters[0].Record.Topic),
+				zap.Int32("partition", letters[0].Record.Partition), zap.Int64("offset", letters[0].Record.Offset), zap.Error(err))
 			return nil
 		}
 		w.failed(ctx, err, wait)

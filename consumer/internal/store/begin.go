@@ -83,7 +83,7 @@ func (t *sqliteTx) loadPeriods(ctx context.Context, apps []int64) error {
 		}
 		var period quota.Period
 		if err := json.Unmarshal(state, &period); err != nil {
-			return fmt.Errorf("state of app %d: %w", app, err)
+			return fmt.Errorf("state of app %d: %w: %w", app, ErrData, err)
 		}
 		t.periods[app] = period
 		return nil

@@ -15,15 +15,20 @@ var (
 
 	// ErrNewer says that the database was made by a later release. The caller stops and
 	// says so; the operator runs that release, or restores a copy from before it.
-	ErrNewer = errors.New("the database was made by a later release than this one")
+	ErrNewer = errors.New("the database was made by a later release than this one: run that release, or restore a copy from before it")
+
+	// ErrOlder says that the tables are of an earlier release, so that this one cannot read
+	// them. The caller stops and says so; the operator starts this release's consumer once,
+	// which brings them up to date, or reads with the earlier release.
+	ErrOlder = errors.New("the database is of an earlier release: start this release's consumer once, or use the earlier release's command")
 
 	// ErrMissing says that there is no database to read at this place: no consumer has
 	// run, or it keeps its rows elsewhere. The caller stops and says so.
-	ErrMissing = errors.New("no database there yet")
+	ErrMissing = errors.New("no consumer has saved anything there yet")
 
 	// ErrForeign says that the file, or the schema, holds another program's tables. The
 	// caller stops and says so; nothing was changed in it.
-	ErrForeign = errors.New("the database is another program's")
+	ErrForeign = errors.New("the database is another program's: give this one a database, or a schema (?search_path=NAME), of its own")
 
 	// ErrServer says that the server, or its database, is none that can be used: too old,
 	// not in UTF-8, without a schema. The caller stops and says so.

@@ -161,7 +161,7 @@ func installed(ctx context.Context, q queryer) (version, compatible int, err err
 
 // readable checks, without changing anything, that this release reads the tables of db:
 // they are there, all that this release needs, and made by one no later than the next.
-// Errors: ErrMissing, ErrForeign, ErrNewer.
+// Errors: ErrMissing, ErrOlder, ErrForeign, ErrNewer.
 func readable(ctx context.Context, q queryer, all []migration) error {
 	version, compatible, err := installed(ctx, q)
 	if err != nil {
@@ -171,12 +171,13 @@ func readable(ctx context.Context, q queryer, all []migration) error {
 }
 
 // reads says whether a release whose newest version is latest reads tables of version,
-// which are to be read from version compatible on. Errors: ErrMissing, ErrNewer.
+// which are to be read from version compatible on. Errors: ErrMissing, ErrOlder, ErrNewer.
 func reads(version, compatible, latest int) error {
 	switch {
+	case version == 0:
+		return fmt.Errorf("tables are of version 0, which is none: %w", ErrMissing)
 	case version < latest:
-		return fmt.Errorf("tables are of version %d, this release reads %d, which the consumer makes when it starts: %w",
-			version, latest, ErrMissing)
+		return fmt.Errorf("tables are of version %d, this release reads %d: %w", version, latest, ErrOlder)
 	case compatible > latest:
 		return fmt.Errorf("tables are of version %d, to be read from version %d on, this release reads %d: %w",
 			version, compatible, latest, ErrNewer)

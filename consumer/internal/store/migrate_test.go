@@ -147,3 +147,18 @@ func TestMigrateForward(t *testing.T) {
 		t.Errorf("installed: %d, %d, %v", version, compatible, err)
 	}
 }
+
+// Tables that a release cannot read are none that are missing: a command that prints them has to
+// say so instead of printing nothing.
+func TestReadsSaysWhatToDo(t *testing.T) {
+	for _, test := range []struct {
+		version, compatible int
+		want                error
+	}{
+		{0, 0, ErrMissing}, {2, 1, ErrOlder}, {3, 2, nil}, {4, 3, nil}, {5, 4, ErrNewer},
+	} {
+		if err := reads(test.version, test.compatible, 3); !errors.Is(err, test.want) {
+			t.Errorf("version %d, to be read from %d on: %v, want %v", test.version, test.compatible, err, test.want)
+		}
+	}
+}

@@ -19,7 +19,7 @@ import (
 // file that holds the password, read again at each connection. Without that the password
 // comes from PGPASSWORD, ~/.pgpass, or the URL. It is never in an error or a log.
 //
-// Errors: ErrURL, ErrNewer, ErrForeign, ErrServer and, with ReadOnly, ErrMissing are for
+// Errors: ErrURL, ErrNewer, ErrForeign, ErrServer and, with ReadOnly, ErrMissing and ErrOlder are for
 // the operator; any other means that the database is away.
 func Open(ctx context.Context, url string, o Options) (Store, error) {
 	if o.Log == nil {

@@ -148,7 +148,7 @@ func (t *postgresTx) readPeriods(rows pgx.Rows, apps int) error {
 		}
 		var period quota.Period
 		if err := json.Unmarshal(state, &period); err != nil {
-			return fmt.Errorf("state of app %d: %w", app, err)
+			return fmt.Errorf("state of app %d: %w: %w", app, ErrData, err)
 		}
 		t.periods[app] = period
 	}

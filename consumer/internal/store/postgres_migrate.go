@@ -97,7 +97,7 @@ func installedPostgres(ctx context.Context, q rower, schema string) (version, co
 }
 
 // readable checks, without changing anything, that this release reads the tables.
-// Errors: ErrMissing, ErrForeign, ErrNewer.
+// Errors: ErrMissing, ErrOlder, ErrForeign, ErrNewer.
 func (s *postgresStore) readable(ctx context.Context, all []migration) error {
 	version, compatible, err := installedPostgres(ctx, s.pool, s.schema)
 	if err != nil {

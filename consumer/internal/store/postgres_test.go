@@ -153,6 +153,18 @@ func TestURLsThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// TestPostgresStateThatCannotBeRead is the data's fault: its app's alarms become dead letters, and those of
+// others go on.
+func TestPostgresStateThatCannotBeRead(t *testing.T) {
+	s := openPostgresAt(t, storetest.Postgres(t), atStart)
+	if _, err := s.pool.Exec(t.Context(), "INSERT INTO period (app_id, key, last_at, state) VALUES (7, '', now(), 'x')"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Begin(t.Context(), "t", 0, nil, []int64{7}); !errors.Is(err, ErrData) {
+		t.Errorf("error %v, want ErrData", err)
+	}
+}
+
 func TestName(t *testing.T) {
 	for raw, want := range map[string]string{
 		"sqlite:data/tidegate.db":                                  "sqlite:data/tidegate.db",
@@ -161,6 +173,8 @@ func TestName(t *testing.T) {
 		"postgres://u@h/db?password=s3cret&sslpassword=s3cret":     "postgres://u@h/db",
 		"postgres://h1:1,h2:2/db?sslmode=verify-full":              "postgres://h1:1,h2:2/db?sslmode=verify-full",
 		"postgres://u:s3%zzcret@h/db":                              "postgres:***",
+		"host=db user=u password=s3cret":                           "***",
+		"host=db user=u password=s3:cret":                          "***",
 		"postgres:s3cret":                                          "postgres:***",
 		"postgres://u@h/db?password_file=%2Frun%2Fsecrets%2Fstore": "postgres://u@h/db?password_file=%2Frun%2Fsecrets%2Fstore",
 	} {

@@ -16,8 +16,11 @@ import (
 // one. What cannot be read is not shown.
 func Name(raw string) string {
 	scheme, _, found := strings.Cut(raw, ":")
-	if !found || scheme == "sqlite" {
+	switch {
+	case scheme == "sqlite" || !found && !strings.Contains(raw, "="):
 		return raw
+	case !found || strings.ContainsAny(scheme, "= "):
+		return "***" // libpq's words, such as password=
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" {

@@ -345,3 +345,15 @@ func TestStartTogether(t *testing.T) {
 		}
 	}
 }
+
+// TestSQLiteStateThatCannotBeRead is the data's fault: its app's alarms become dead letters, and
+// those of others go on.
+func TestSQLiteStateThatCannotBeRead(t *testing.T) {
+	s := sqliteAt(filepath.Join(t.TempDir(), "t.db"))(t, Options{}).(*sqliteStore)
+	if _, err := s.write.Exec("INSERT INTO period (app_id, key, last_at, state) VALUES (7, '', 0, 'x')"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Begin(t.Context(), "t", 0, nil, []int64{7}); !errors.Is(err, ErrData) {
+		t.Errorf("error %v, want ErrData", err)
+	}
+}
