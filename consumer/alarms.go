@@ -36,13 +36,12 @@ func (c *alarmsCommand) Run(con *process.Console) error {
 	case c.App < 0 || c.App > schema.MaxAppID:
 		return fmt.Errorf("--app: want an SdkAppid, have %d", c.App)
 	}
-	s, err := store.Open(con.Context, c.Store, store.Options{ReadOnly: true})
+	s, there, err := openToRead(con, c.Store)
 	switch {
-	case errors.Is(err, store.ErrMissing):
-		fmt.Fprintf(con.Stderr, "consumer: %v: no consumer has run with this --store\n", err)
-		return c.print(con.Stdout, func(func(store.Alarm, error) bool) {})
 	case err != nil:
 		return err
+	case !there:
+		return c.print(con.Stdout, func(func(store.Alarm, error) bool) {})
 	}
 	defer func() { _ = s.Close() }()
 	return c.print(con.Stdout, s.Alarms(con.Context, store.AlarmFilter{AppID: c.App, Limit: c.Limit}))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidegate/tidegate/consumer/internal/notify/channel"
 	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
@@ -168,7 +169,7 @@ func TestRowsThatCannotBeReadAreAnError(t *testing.T) {
 
 func TestGrouped(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 12345: "12,345", 9007199254740991: "9,007,199,254,740,991", -1: "-1", -1000: "-1,000", -100: "-100"} {
-		if got := grouped(n); got != want {
+		if got := channel.Grouped(n); got != want {
 			t.Errorf("%d is %s, want %s", n, got, want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/consumer/internal/group"
+	"github.com/tidegate/tidegate/consumer/internal/pipeline"
 	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/internal/kafkaconn"
@@ -137,7 +138,7 @@ func (c *checkCommand) checkKafka(ctx context.Context, f *process.Findings) {
 
 // Settings of topics that check warns about.
 const (
-	wantRecordBytes  = 1_000_000 // of a dead letter; see pipeline.Options.MaxRecordBytes
+	wantRecordBytes  = pipeline.DefaultMaxRecordBytes // of a dead letter
 	makeTopicsAdvice = "make it with deploy/kafka/topics.sh, or give this user the right to it"
 )
 

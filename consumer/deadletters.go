@@ -32,7 +32,7 @@ type letterFilter struct {
 	App    int64     `name:"app" env:"-" placeholder:"ID" help:"Only those of this SdkAppid, as far as their key says. 0: of all."`
 	Since  time.Time `name:"since" env:"-" placeholder:"TIME" help:"Only those that failed at this time, such as 2006-01-02T15:04:05Z, or later."`
 	Until  time.Time `name:"until" env:"-" placeholder:"TIME" help:"Only those that failed at this time or earlier."`
-	Limit  int       `name:"limit" env:"-" placeholder:"N" help:"At most so many. 0: all."`
+	Limit  int       `name:"limit" env:"-" placeholder:"N" help:"At most so many: of list the newest, else the oldest. 0: all."`
 }
 
 // filter returns what the flags select, or what is wrong with them.

@@ -87,6 +87,9 @@ func (c *deadlettersReplayCommand) wrong() (store.DeadLetterFilter, error) {
 	f, err := c.filter()
 	f.ID = c.ID
 	errs := []error{err, c.CheckPrefix()}
+	if c.ID < 0 {
+		errs = append(errs, fmt.Errorf("--id: want one that list has, have %d", c.ID))
+	}
 	if c.Rate < 0 {
 		errs = append(errs, fmt.Errorf("--rate: want 0 or more, have %d", c.Rate))
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/consumer/internal/forecast"
+	"github.com/tidegate/tidegate/consumer/internal/notify/channel"
 	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
 )
@@ -147,14 +148,14 @@ var forecastHead = []string{"periods of", "exhausted", "alarms", "forecasts", "w
 // cells returns a row's columns.
 func (r *forecastRow) cells() []string {
 	if r.Exhausted == 0 {
-		return []string{r.name, fmt.Sprintf("0 of %d", r.Periods), "-", "-", grouped(int64(r.Wrong)), "-", "-", "-", "-", "-"}
+		return []string{r.name, fmt.Sprintf("0 of %d", r.Periods), "-", "-", channel.Grouped(int64(r.Wrong)), "-", "-", "-", "-", "-"}
 	}
 	share := 0.0
 	if r.Alarms > 0 {
 		share = 100 * float64(r.Forecasts) / float64(r.Alarms)
 	}
 	cells := []string{
-		r.name, fmt.Sprintf("%d of %d", r.Exhausted, r.Periods), grouped(int64(r.Alarms)), fmt.Sprintf("%.0f %%", share), grouped(int64(r.Wrong)),
+		r.name, fmt.Sprintf("%d of %d", r.Exhausted, r.Periods), channel.Grouped(int64(r.Alarms)), fmt.Sprintf("%.0f %%", share), channel.Grouped(int64(r.Wrong)),
 		minutes(r.First.Minutes()), minutes(r.Told.Minutes()),
 	}
 	if r.Forecasts == 0 {
@@ -188,7 +189,7 @@ func printForecastMarkdown(out io.Writer, rows []forecastRow) error {
 			holds++
 		}
 	}
-	fmt.Fprintf(&b, "\nThe error is at most %v of the naive rule's in %d of %d rows.\n", forecast.Floor, holds, compared)
+	fmt.Fprintf(&b, "\nThe error is at most %v of the naive rule's in %d of %d rows.\n", forecast.MaxRatio, holds, compared)
 	if stories {
 		b.WriteByte('\n')
 	}

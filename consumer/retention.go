@@ -48,7 +48,7 @@ func (r *retention) once(ctx context.Context) {
 	facts := []zap.Field{zap.Int("older_than_days", r.days), zap.Int64("deleted", deleted)}
 	switch {
 	case err != nil && ctx.Err() == nil:
-		r.log.Warn("could not delete all old rows, trying again in an hour", append(facts, zap.Error(err))...)
+		r.log.Warn("could not look after all tables, trying again in an hour", append(facts, zap.Error(err))...)
 	case deleted > 0:
 		r.log.Info("old rows deleted", facts...)
 	}

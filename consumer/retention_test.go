@@ -30,7 +30,7 @@ func TestRetentionWorksAMinuteAfterTheStartAndEveryHour(t *testing.T) {
 		line string
 	}{
 		{"rows are deleted", nil, "old rows deleted"},
-		{"the store is busy", errors.New("database is locked"), "could not delete all old rows, trying again in an hour"},
+		{"the store is busy", errors.New("database is locked"), "could not look after all tables, trying again in an hour"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/tidegate/tidegate/consumer/internal/notify/channel"
 	"github.com/tidegate/tidegate/consumer/internal/store"
 	"github.com/tidegate/tidegate/schema"
 )
@@ -87,7 +88,7 @@ func rowOf(a *store.Alarm) row {
 	if e.Owner != nil {
 		r.cells[columnOwner] = printable(*e.Owner)
 	}
-	r.cells[columnUsed] = grouped(e.QuotaUsed) + " / " + grouped(e.Quota)
+	r.cells[columnUsed] = channel.Grouped(e.QuotaUsed) + " / " + channel.Grouped(e.Quota)
 	r.cells[columnPercent] = strconv.FormatFloat(e.UsedPercent, 'f', 2, 64) + " %"
 	r.cells[columnSeverity] = printable(string(e.Severity))
 	r.cells[columnEvent] = timeText(e.EventTime)
@@ -95,7 +96,7 @@ func rowOf(a *store.Alarm) row {
 		r.cells[columnEvent] = "as received"
 	}
 	r.cells[columnReceived] = timeText(e.ReceivedAt)
-	r.cells[columnDeliveries] = grouped(int64(a.Deliveries))
+	r.cells[columnDeliveries] = channel.Grouped(int64(a.Deliveries))
 	return r
 }
 
@@ -119,15 +120,6 @@ func timeText(s string) string {
 		return printable(s)
 	}
 	return t.Format("2006-01-02 15:04:05")
-}
-
-// grouped writes 10000 as 10,000.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // printable keeps what would move a terminal's cursor, or worse, out of the table.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -152,10 +154,20 @@ func TestDeadChannelHoldsNothingUp(t *testing.T) {
 	}
 }
 
+// noon has the apps live where it is noon, as what stands ends at their midnight.
+func (b *bench) noon() {
+	b.t.Helper()
+	zone := fmt.Sprintf("Etc/GMT%+d", received.Hour()-12) // the sign is west's
+	if err := os.WriteFile(b.apps, []byte("defaults: {time_zone: "+zone+"}\n"+appsYAML), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // Alertmanager is told again what stands as soon as a consumer is there that takes the place of
 // one that was killed: it holds for over what nobody repeats.
 func TestAlertsAreRepeatedAfterAKill(t *testing.T) {
 	b := newBench(t, allTopics())
+	b.noon()
 	manager := newReceiver(t)
 	notify := writeNotify(t, "channels: [{name: am, type: alertmanager, url: '"+manager.URL+"'}]\ndefault: [am]\n")
 	c := b.child("--notify", notify)

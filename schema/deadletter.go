@@ -23,7 +23,7 @@ const (
 	ReasonCommandMismatch Reason = "command_mismatch" // header and body name different commands
 	ReasonUnknownCommand  Reason = "unknown_command"  // not a command that this topic is for
 	ReasonTooLarge        Reason = "too_large"        // over the limit of the body's size or depth
-	ReasonStoreRefused    Reason = "store_refused"    // the database refused this row's data
+	ReasonStoreRefused    Reason = "store_refused"    // the database refused its data, or Kafka its event; the message says which
 	ReasonPanic           Reason = "panic"            // our own fault on this record
 )
 

@@ -2,7 +2,7 @@
 // or generated, through the rules, and compares when they said that the cap would be reached
 // with when it was.
 //
-//	Generate or Read ─▶ []Alarm of one app ─▶ Play ─▶ []Run, one a period ─▶ Summarize
+//	saved alarms or Generate ─▶ []Alarm of one app ─▶ Play ─▶ []Run, one a period ─▶ Summarize
 //
 // What it is held against is the naive rule: the average since the period's start goes on. Both
 // see the same alarms, and are compared at those for which quota has a forecast.

@@ -135,7 +135,7 @@ func TestForecastsBeatTheNaiveRule(t *testing.T) {
 		}
 	}
 	if holds < 4 {
-		t.Errorf("on %d of %d kinds the error is at most %v of the naive rule's, want 4", holds, len(Names()), Floor)
+		t.Errorf("on %d of %d kinds the error is at most %v of the naive rule's, want 4", holds, len(Names()), MaxRatio)
 	}
 }
 

@@ -16,7 +16,7 @@ type Summary struct {
 	Forecasts int // of these alarms, that said when
 	Wrong     int // alarms that said when in periods that were not exhausted
 
-	First time.Duration // median time from a period's first forecast to its exhaustion
+	First time.Duration // median time from a period's first forecast to its exhaustion; 0 for one without a forecast
 	Told  time.Duration // the same from when a person was told that it is near; 0 where nobody was
 
 	// Median of how far off the predicted time was, over all forecasts, in minutes.
@@ -26,11 +26,11 @@ type Summary struct {
 // Ratio is the error over that of the naive rule.
 func (s *Summary) Ratio() float64 { return s.Error / s.NaiveError }
 
-// Floor is what Ratio must not exceed.
-const Floor = 0.5
+// MaxRatio is what Ratio must not exceed.
+const MaxRatio = 0.5
 
 // Holds says whether the forecasts are as much better than the naive rule as they have to be.
-func (s *Summary) Holds() bool { return s.Ratio() <= Floor }
+func (s *Summary) Holds() bool { return s.Ratio() <= MaxRatio }
 
 // Summarize sums up periods.
 func Summarize(runs []Run) Summary {

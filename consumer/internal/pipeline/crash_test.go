@@ -375,7 +375,7 @@ func TestKilledAfterEveryStageOfEveryBatch(t *testing.T) {
 					w.sameAs(t, undisturbed)
 				}
 				batches := (len(undisturbed.records) + size - 1) / size
-				if want := batches * int(NumStages); kills != want {
+				if want := batches * int(numStages); kills != want {
 					t.Errorf("killed %d times, want after each of %d stages", kills, want)
 				}
 			})

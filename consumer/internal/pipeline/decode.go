@@ -20,7 +20,7 @@ const (
 
 // decoded is the result of decode.
 type decoded struct {
-	items     []item // one per record, in offset order, never empty
+	items     []item // one per record, in offset order, of a replay in the order in which the letters were saved; never empty
 	topic     string
 	partition int32
 	logEnd    int64

@@ -40,14 +40,14 @@ const (
 	StageApply
 	StageSave
 	StagePublish
-	NumStages
+	numStages
 )
 
-var stageNames = [NumStages]string{"decode", "load", "apply", "save", "publish"}
+var stageNames = [numStages]string{"decode", "load", "apply", "save", "publish"}
 
 // String returns the stage's name.
 func (s Stage) String() string {
-	if s >= NumStages {
+	if s >= numStages {
 		return "unknown"
 	}
 	return stageNames[s]

@@ -28,11 +28,15 @@ type producer interface {
 	Produce(ctx context.Context, records []schema.Record) (refused []error, err error)
 }
 
+// DefaultMaxRecordBytes is what brokers take unless they are told otherwise, less room for a
+// record's own frame.
+const DefaultMaxRecordBytes = 1_000_000
+
 // Options configures a Pipeline. Store, Producer, Apps and Topics are required.
 type Options struct {
 	Store    storage
 	Producer producer
-	Apps     func() *apps.Snapshot // the apps file as of now; called once per batch
+	Apps     func() *apps.Snapshot // the apps file as of now; called once for each transaction
 	Topics   schema.Topics
 	Group    string // consumer group, named in dead letters
 
@@ -67,7 +71,7 @@ type Pipeline struct {
 // New returns a Pipeline.
 func New(o Options) *Pipeline {
 	if o.MaxRecordBytes == 0 {
-		o.MaxRecordBytes = 1_000_000
+		o.MaxRecordBytes = DefaultMaxRecordBytes
 	}
 	if o.AtOnce == 0 {
 		o.AtOnce = 2 * runtime.GOMAXPROCS(0)

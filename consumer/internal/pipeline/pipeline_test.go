@@ -328,7 +328,7 @@ func TestNamesOfOutcomesAndStages(t *testing.T) {
 			t.Errorf("outcome %d is %q, want %q", o, o, want)
 		}
 	}
-	for s, want := range map[Stage]string{StageDecode: "decode", StagePublish: "publish", NumStages: "unknown"} {
+	for s, want := range map[Stage]string{StageDecode: "decode", StagePublish: "publish", numStages: "unknown"} {
 		if s.String() != want {
 			t.Errorf("stage %d is %q, want %q", s, s, want)
 		}

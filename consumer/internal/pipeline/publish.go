@@ -71,8 +71,9 @@ func (p *Pipeline) eventRecord(it *item) schema.Record {
 	return r
 }
 
-// publishDead produces the batch's dead letters, but none that is replayed: it is there. One that is refused even so is in the
-// table, or was logged by keep: it must not hold up the partition.
+// publishDead produces the batch's dead letters, but none that is being replayed: that one is in
+// the topic already. One that Kafka refuses even so is in the table, or was logged when the
+// database refused it: it must not hold up the partition.
 func (p *Pipeline) publishDead(ctx context.Context, s *saved) error {
 	var records []schema.Record
 	var from []int

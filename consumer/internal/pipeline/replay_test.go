@@ -250,7 +250,7 @@ func TestReplayKilledAfterEveryStage(t *testing.T) {
 					t.Fatalf("killed after stage %d", kill)
 				}
 			}
-			if kills < int(NumStages)*2 {
+			if kills < int(numStages)*2 {
 				t.Errorf("killed %d times only", kills)
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // DeadLetters yields dead letters; see Store.
@@ -89,4 +91,12 @@ func allClosed(closed int64, ids []int64) error {
 		return fmt.Errorf("%d of %d: %w", want-closed, want, ErrReplayed)
 	}
 	return nil
+}
+
+// logEvicted says that dead letters were dropped.
+func (o *Options) logEvicted(dropped int64) {
+	if dropped > 0 {
+		o.Log.Warn("dropped the oldest dead letters to stay within the bound",
+			zap.Int64("dropped", dropped), zap.Int64("limit_bytes", o.DeadLetterBytes))
+	}
 }

@@ -258,10 +258,10 @@ func (f *DispatchFilter) selection(written func(time.Time) any) selection {
 
 // scanDispatch reads dispatchColumns.
 func scanDispatch(rows *sql.Rows) (d Dispatch, err error) {
-	var next, moved int64
-	n, err := scanNotice(after(rows, &d.ID, &d.Channel, &d.State, &d.Attempts, &next, &d.Error, &moved))
+	var next, changedAt int64
+	n, err := scanNotice(after(rows, &d.ID, &d.Channel, &d.State, &d.Attempts, &next, &d.Error, &changedAt))
 	d.Notice, d.CreatedAt = n.Notice, n.CreatedAt
-	d.NextAt, d.ChangedAt = time.UnixMilli(next).UTC(), time.UnixMilli(moved).UTC()
+	d.NextAt, d.ChangedAt = time.UnixMilli(next).UTC(), time.UnixMilli(changedAt).UTC()
 	return d, err
 }
 

@@ -75,7 +75,7 @@ func (s *postgresStore) Begin(ctx context.Context, topic string, partition int32
 }
 
 // end gives the connection back, to be used again where it is sound, and rolls back what is
-// not committed. The caller holds mu.
+// not committed. The caller holds mu, or nobody else has t yet.
 func (t *postgresTx) end(why error, sound bool) {
 	if t.conn == nil {
 		return

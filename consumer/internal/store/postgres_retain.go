@@ -11,8 +11,9 @@ import (
 
 // Retain deletes what is older than days before now, and makes the partitions of the days
 // to come, also where days is 0; see Store. A partition goes as a whole once all its rows
-// are old; younger than partitionDays, or with a young row among the old, it loses rows. A
-// partition or table that cannot be cleared now keeps no table behind it from being cleared.
+// are old; younger than partitionDays, or with a young row among the old, it loses rows. The
+// first partition that cannot be cleared now ends the partitions' turn, as everybody waits
+// behind each try; the other tables are cleared all the same.
 func (s *postgresStore) Retain(ctx context.Context, days int, now time.Time) (deleted int64, err error) {
 	if s.o.ReadOnly {
 		return 0, fmt.Errorf("retain: %w", ErrReadOnly)
@@ -43,10 +44,11 @@ func (s *postgresStore) Retain(ctx context.Context, days int, now time.Time) (de
 
 // retainError returns what went wrong, nil where nothing did.
 func retainError(days int, errs []error) error {
-	if err := errors.Join(errs...); err != nil {
+	err := errors.Join(errs...)
+	if err != nil && days > 0 {
 		return fmt.Errorf("retain %d days: %w", days, err)
 	}
-	return nil
+	return err
 }
 
 // retainPartitions clears the partitions, as far as the first that cannot be.
@@ -81,8 +83,8 @@ func (s *postgresStore) retainPartition(ctx context.Context, name string, day, b
 func (s *postgresStore) retainRows(ctx context.Context, table, age string, before time.Time) (deleted int64, err error) {
 	text := fmt.Sprintf("DELETE FROM %[1]s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %[2]s < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
 		table, age)
-	for n := int64(retainRows); n == retainRows; deleted += n {
-		tag, err := s.pool.Exec(ctx, text, before, retainRows)
+	for n := int64(retainAtOnce); n == retainAtOnce; deleted += n {
+		tag, err := s.pool.Exec(ctx, text, before, retainAtOnce)
 		if err != nil {
 			return deleted, ended(ctx, err)
 		}

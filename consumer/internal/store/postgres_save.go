@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
-	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/schema"
 )
@@ -99,7 +98,8 @@ func (t *postgresTx) send(ctx context.Context, b *pgx.Batch, names []string) err
 }
 
 // The rows that Save writes, as arrays of columns. What is saved twice has to end as what is
-// saved once. Rows are locked in the order of their keys.
+// saved once. Their order does not matter: whoever saves holds the partition and the apps, so that
+// nobody else writes these rows.
 const (
 	insertPostgresAlarms = `INSERT INTO alarm (event_day, alarm_id, app_id, owner, severity, quota_used, quota, used_percent,
 			period, late, event_time, vendor_time, received_at, deliveries, raw_topic, raw_partition, raw_offset, event)
@@ -329,14 +329,6 @@ func (t *postgresTx) evictDeadLetters(ctx context.Context) error {
 	}
 	t.s.o.logEvicted(evicted)
 	return nil
-}
-
-// logEvicted says that dead letters were dropped.
-func (o *Options) logEvicted(dropped int64) {
-	if dropped > 0 {
-		o.Log.Warn("dropped the oldest dead letters to stay within the bound",
-			zap.Int64("dropped", dropped), zap.Int64("limit_bytes", o.DeadLetterBytes))
-	}
 }
 
 // textPointer and timePointer return what stands in a column that can be null, wholeMillis

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// retainRows is how many rows are deleted in one transaction: a few milliseconds' work,
+// retainAtOnce is how many rows are deleted in one transaction: a few milliseconds' work,
 // so that saving hardly waits.
-const retainRows = 500
+const retainAtOnce = 500
 
 // retained are the tables that grow, each with the column that says how old a row is. An
 // index stands over it.
@@ -31,8 +31,8 @@ func (s *sqliteStore) Retain(ctx context.Context, days int, now time.Time) (dele
 	for _, r := range retained {
 		text := fmt.Sprintf("DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s < ? LIMIT ?)",
 			r.table, r.key, r.age)
-		for n := int64(retainRows); n == retainRows; deleted += n {
-			result, err := s.write.ExecContext(ctx, text, before, retainRows)
+		for n := int64(retainAtOnce); n == retainAtOnce; deleted += n {
+			result, err := s.write.ExecContext(ctx, text, before, retainAtOnce)
 			if err != nil {
 				return deleted, fmt.Errorf("retain %d days of %s: %w", days, r.table, err)
 			}

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -125,7 +123,7 @@ func (t *sqliteTx) saveDeadLetters(ctx context.Context, c *Changes) error {
 // evictDeadLetters drops the oldest dead letters until the rest is within the bound, as a
 // flood of garbage must not fill the disk. They are still in the dead letters' topic.
 func (t *sqliteTx) evictDeadLetters(ctx context.Context) error {
-	const few = 16 // letters are at most a few hundred KiB, so this overshoots by little
+	const few = 16 // letters are hardly ever larger than 2 MiB, so this overshoots by little
 	var evicted int64
 	for {
 		var held int64
@@ -144,10 +142,7 @@ func (t *sqliteTx) evictDeadLetters(ctx context.Context) error {
 		}
 		evicted += n
 	}
-	if evicted > 0 {
-		t.s.o.Log.Warn("dropped the oldest dead letters to stay within the bound",
-			zap.Int64("dropped", evicted), zap.Int64("limit_bytes", t.s.o.DeadLetterBytes))
-	}
+	t.s.o.logEvicted(evicted)
 	return nil
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // Store is a database of one deployment. Its methods may be called from any number of
-// goroutines. Errors other than the sentinels of this package mean that the database is
-// away or busy: the caller tries again later.
+// goroutines. Errors other than the sentinels of this package mean that the database did
+// not take it now: the caller tries again later.
 type Store interface {
 	Outbox
 
@@ -30,7 +30,8 @@ type Store interface {
 	// within it.
 	Alarms(ctx context.Context, f AlarmFilter) iter.Seq2[Alarm, error]
 
-	// Notices yields notices, the one made last first, as Alarms does.
+	// Notices yields notices, the one made last first, as Alarms does: for tests, which hold
+	// what was made against what was sent.
 	Notices(ctx context.Context, f NoticeFilter) iter.Seq2[Notice, error]
 
 	// DeadLetters yields dead letters, the one saved last first unless the filter says
@@ -197,5 +198,5 @@ type Options struct {
 	Log             *zap.Logger      // nil: silent
 	Now             func() time.Time // nil: time.Now
 
-	onStep func(step string) // tests look at the database between the steps of Save
+	onStep func(step string) // SQLite only: tests look at the database between the steps of Save
 }

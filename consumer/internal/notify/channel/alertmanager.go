@@ -76,7 +76,7 @@ func alertOf(language Language, a *Alert) alert {
 		Annotations: map[string]string{
 			"summary": w.title(&app), "description": strings.Join(w.lines(&app), "\n"),
 			"used": strconv.FormatInt(app.Used, 10), "quota": strconv.FormatInt(app.Quota, 10),
-			"used_percent": percent(app.Percent), "as_of": app.EventTime, "period": app.Period, "advice": app.Advice,
+			"used_percent": decimal(app.Percent), "as_of": app.EventTime, "period": app.Period, "advice": app.Advice,
 		},
 		StartsAt: a.Starts.UTC().Format(time.RFC3339Nano), EndsAt: a.Ends.UTC().Format(time.RFC3339Nano),
 		GeneratorURL: app.Link,
@@ -85,7 +85,7 @@ func alertOf(language Language, a *Alert) alert {
 		out.Labels["owner"] = app.Owner
 	}
 	if app.RateKnown {
-		out.Annotations["rate_per_hour"] = percent(app.RatePerHour)
+		out.Annotations["rate_per_hour"] = decimal(app.RatePerHour)
 	}
 	if app.FullAt != "" {
 		out.Annotations["full_at"] = *a.Alarm.ExhaustionAt

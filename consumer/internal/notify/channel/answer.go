@@ -69,7 +69,8 @@ type robotAnswer struct {
 }
 
 // robotCodes are the codes of one robot that need no second try, and those that say that
-// too much was sent. Any other code is tried again: the worker gives up in the end.
+// too much was sent. Any other code is tried again, unless the status says no: the worker
+// gives up in the end.
 type robotCodes struct {
 	refused []int64
 	tooFast []int64

@@ -40,8 +40,8 @@ type Notice struct {
 // names do not change, fields may be added.
 type Message struct {
 	ID       string    // the same when the same is sent again
-	Kind     Kind      //
-	Language Language  //
+	Kind     Kind      // step, and so on; of several apps digest
+	Language Language  // of Title and Lines
 	Title    string    // one line
 	Lines    []string  // the rest, a line each; of a digest one for each app
 	Apps     []App     // whom it is about: one, but for a digest
@@ -62,7 +62,7 @@ type App struct {
 	Remaining   int64   // groups, at most
 	Percent     float64 // of the quota, two decimals
 	RatePerHour float64 // groups; 0 where RateKnown is false
-	RateKnown   bool    //
+	RateKnown   bool    // whether RatePerHour could be computed
 	FullAt      string  // 15:04, at that rate; empty: not known, or not in this period
 	AsOf        string  // 15:04, of all numbers
 	Zone        string  // of the clock times, such as Asia/Shanghai
@@ -108,7 +108,7 @@ func messageID(channel string, notices []Notice) string {
 }
 
 // latest returns one App for each app: the most urgent of what there is to say of it, and
-// of one step what was seen last. The most urgent app is first.
+// of one step the one with the highest use, and of those the last. The most urgent app is first.
 func latest(all []App) []App {
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b App) int {

@@ -129,7 +129,7 @@ func (w *words) title(a *App) string {
 	if kind == KindForecast && a.FullAt == "" {
 		kind = KindStep
 	}
-	return before + fmt.Sprintf(w.titles[kind], w.step(a), w.named(a), percent(a.Percent), a.FullAt, a.Period, a.AsOf)
+	return before + fmt.Sprintf(w.titles[kind], w.step(a), w.named(a), decimal(a.Percent), a.FullAt, a.Period, a.AsOf)
 }
 
 func (w *words) step(a *App) string {
@@ -159,7 +159,7 @@ func (w *words) named(a *App) string {
 // lines are the facts about an app, what can be done, and where to look.
 func (w *words) lines(a *App) []string {
 	lines := []string{
-		w.used + fmt.Sprintf(w.usedIs, grouped(a.Used), grouped(a.Quota), percent(a.Percent), a.AsOf, a.Zone),
+		w.used + fmt.Sprintf(w.usedIs, Grouped(a.Used), Grouped(a.Quota), decimal(a.Percent), a.AsOf, a.Zone),
 	}
 	switch a.Kind {
 	case KindResolve:
@@ -191,7 +191,7 @@ func (w *words) rateOf(a *App) string {
 	case a.RatePerHour <= 0:
 		return w.falling
 	}
-	return fmt.Sprintf(w.rateIs, grouped(int64(a.RatePerHour+0.5)))
+	return fmt.Sprintf(w.rateIs, Grouped(int64(a.RatePerHour+0.5)))
 }
 
 func (w *words) fullOf(a *App) string {
@@ -229,11 +229,11 @@ func (w *words) digestLine(a *App) string {
 	if a.Kind == KindLate {
 		asOf = a.Period + " " + asOf
 	}
-	return fmt.Sprintf(w.digestFormat, w.named(a), step, percent(a.Percent), grouped(a.Used), grouped(a.Quota), asOf, owner)
+	return fmt.Sprintf(w.digestFormat, w.named(a), step, decimal(a.Percent), Grouped(a.Used), Grouped(a.Quota), asOf, owner)
 }
 
-// grouped writes 10000 as 10,000.
-func grouped(n int64) string {
+// Grouped writes 10000 as 10,000.
+func Grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -241,5 +241,5 @@ func grouped(n int64) string {
 	return s
 }
 
-// percent writes a percentage with at most two decimals.
-func percent(p float64) string { return strconv.FormatFloat(p, 'f', -1, 64) }
+// decimal writes a number that has at most two decimals, as quota rounds.
+func decimal(p float64) string { return strconv.FormatFloat(p, 'f', -1, 64) }
