@@ -116,7 +116,7 @@ func TestNothingSavedYet(t *testing.T) {
 			var out, errs bytes.Buffer
 			path := filepath.Join(t.TempDir(), "none.db")
 			status := execute(t.Context(), append([]string{"alarms", "--store", "sqlite:" + path}, test.args...), &out, &errs)
-			if status != process.ExitOK || out.String() != test.want || !strings.Contains(errs.String(), "no consumer has run") {
+			if status != process.ExitOK || out.String() != test.want || !strings.Contains(errs.String(), "no consumer has saved anything there yet") {
 				t.Errorf("status %d: %q %q", status, out.String(), errs.String())
 			}
 		})

@@ -69,7 +69,7 @@ func checkReason(reason schema.Reason) error {
 func openToRead(con *process.Console, url string) (store.Store, bool, error) {
 	s, err := store.Open(con.Context, url, store.Options{ReadOnly: true})
 	if errors.Is(err, store.ErrMissing) {
-		fmt.Fprintf(con.Stderr, "consumer: %v: no consumer has run with this --store\n", err)
+		fmt.Fprintf(con.Stderr, "consumer: --store: %v\n", err)
 		return nil, false, nil
 	}
 	return s, err == nil, err

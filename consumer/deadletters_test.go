@@ -78,7 +78,7 @@ func (b *bench) lettersWithin(ctx context.Context, args ...string) (int, string)
 func TestDeadLettersOfAStoreThatIsNotThere(t *testing.T) {
 	b := newBench(t)
 	for _, args := range [][]string{{"list"}, {"export"}, {"replay"}, {"replay", "--yes"}} {
-		if status, out := b.letters(args...); status != process.ExitOK || !strings.Contains(out, "no consumer has run") {
+		if status, out := b.letters(args...); status != process.ExitOK || !strings.Contains(out, "no consumer has saved anything there yet") {
 			t.Errorf("%v: %d %s", args, status, out)
 		}
 	}
@@ -98,6 +98,7 @@ func TestDeadLettersRefuse(t *testing.T) {
 		{[]string{"export", "--limit=-1"}, "--limit: want 0 or more"},
 		{[]string{"list", "--since", "2026-11-24T00:00:00Z", "--until", "2026-11-23T00:00:00Z"}, "--until: is before --since"},
 		{[]string{"list", "--since", "yesterday"}, "--since"},
+		{[]string{"replay", "--id=-1"}, "--id: want one that list has"},
 		{[]string{"replay", "--rate=-1"}, "--rate: want 0 or more"},
 		{[]string{"replay", "--yes"}, "no brokers"},
 		{[]string{"show", "-5"}, "5"},

@@ -5,8 +5,9 @@
 // store and the cluster before a start; alarms prints the saved alarms, and deadletters
 // prints, exports and replays what could not be used, beside a live consumer or without
 // one; notify tries the channels that people are told through, lists what became of notices
-// and sends again what was given up; forecast replay measures the forecasts. `-h` is the reference of all settings; each is also an
-// environment variable with the prefix TIDEGATE_CONSUMER_, which the flag overrides.
+// and sends again what was given up; forecast replay measures the forecasts. `-h` is the
+// reference of all settings; each is also an environment variable with the prefix
+// TIDEGATE_CONSUMER_, which the flag overrides.
 //
 // Exit status: 0 when all went well, 1 when something failed or was found wrong, 2 when the
 // command line was not understood, 130 after a second signal.

@@ -176,7 +176,7 @@ func TestNotifyCommandsWithoutWhatTheyNeed(t *testing.T) {
 	}
 	out.Reset()
 	missing := "sqlite:" + filepath.Join(t.TempDir(), "none.db")
-	if status := execute(t.Context(), []string{"notify", "list", "--store", missing}, &out, &out); status != process.ExitOK || !strings.Contains(out.String(), "no consumer has run") {
+	if status := execute(t.Context(), []string{"notify", "list", "--store", missing}, &out, &out); status != process.ExitOK || !strings.Contains(out.String(), "no consumer has saved anything there yet") {
 		t.Errorf("no store: status %d, %s", status, out.String())
 	}
 }

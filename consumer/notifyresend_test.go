@@ -116,7 +116,7 @@ func TestResendRefuses(t *testing.T) {
 		}
 	}
 	b.store = "sqlite:" + filepath.Join(t.TempDir(), "none.db")
-	if status, out := b.resend("--yes"); status != process.ExitOK || !strings.Contains(out, "no consumer has run") {
+	if status, out := b.resend("--yes"); status != process.ExitOK || !strings.Contains(out, "no consumer has saved anything there yet") {
 		t.Errorf("no store: status %d, %s", status, out)
 	}
 }

@@ -399,6 +399,24 @@ func TestWhatIsADayOldIsNotTold(t *testing.T) {
 	})
 }
 
+// TestOldNoticeHasTenAttempts: also when its time was over before most of them.
+func TestOldNoticeHasTenAttempts(t *testing.T) {
+	run(t, oneHook, func(b *bench) {
+		b.places.set("hook", always(503))
+		b.tell("1 step critical")
+		_, stop := b.work(b.outbox, "a", nil)
+		b.pass(2 * time.Second)
+		stop()
+		b.pass(tooOld)
+		b.work(b.outbox, "b", nil)
+		b.pass(time.Hour)
+		b.want("states", b.states(), "hook 1 critical parked")
+		if n := len(b.places.to("hook")); n != minAttempts {
+			b.Errorf("given up after %d attempts, want %d", n, minAttempts)
+		}
+	})
+}
+
 // TestFileChanges: channels come and go without a restart.
 func TestFileChanges(t *testing.T) {
 	run(t, twoHooks, func(b *bench) {

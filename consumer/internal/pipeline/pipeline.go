@@ -28,8 +28,8 @@ type producer interface {
 	Produce(ctx context.Context, records []schema.Record) (refused []error, err error)
 }
 
-// DefaultMaxRecordBytes is what brokers take unless they are told otherwise, less room for a
-// record's own frame.
+// DefaultMaxRecordBytes is what fits Kafka's default max.message.bytes, with room for a record's
+// own frame.
 const DefaultMaxRecordBytes = 1_000_000
 
 // Options configures a Pipeline. Store, Producer, Apps and Topics are required.
@@ -41,7 +41,7 @@ type Options struct {
 	Group    string // consumer group, named in dead letters
 
 	// MaxRecordBytes is the limit of a dead letter's record; above it the bytes stay in
-	// the database only. 0: 1,000,000, what fits Kafka's default max.message.bytes.
+	// the database only. 0: DefaultMaxRecordBytes.
 	MaxRecordBytes int
 
 	// AtOnce bounds how many batches are between load and save at a time; others wait with what

@@ -2,8 +2,8 @@
 // notices, dead letters, and how far each partition was saved.
 //
 // Store is the interface of both databases, SQLite and PostgreSQL; the conformance suite in
-// the tests is what both have to pass. The pipeline writes through it,
-// in the consumer and in a replay of dead letters:
+// the tests is what both have to pass. The pipeline writes through it, in the consumer and
+// in a replay of dead letters:
 //
 //	Begin ─▶ what is there already (Known, Periods, Progress), locked ─▶ Save ─▶ committed
 //	                                                                 └─▶ Rollback
