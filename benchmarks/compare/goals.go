@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -117,9 +115,9 @@ func (m measuredRuns) table() string {
 func (g goalsCommand) Run() error {
 	m := measuredRuns{}
 	for _, scenario := range []string{kafkaAway, kafkaThere, kafkaReturning} {
-		turns, err := readTurns(filepath.Join(g.In, "kafka-"+scenario+".jsonl"))
+		turns, err := rounds.ReadRaw[turn](filepath.Join(g.In, "kafka-"+scenario+".jsonl"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return fmt.Errorf("compare: %w", err)
 		}
 		m[scenario] = turns
 	}
@@ -131,21 +129,4 @@ func (g goalsCommand) Run() error {
 		return fmt.Errorf("compare: goals: %w", err)
 	}
 	return nil
-}
-
-// readTurns reads a raw file of turns.
-func readTurns(path string) ([]turn, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("compare: raw turns: %w", err)
-	}
-	var turns []turn
-	for line := range bytes.Lines(raw) {
-		var t turn
-		if err := json.Unmarshal(line, &t); err != nil {
-			return nil, fmt.Errorf("compare: raw turns of %s, line %d: %w", path, len(turns)+1, err)
-		}
-		turns = append(turns, t)
-	}
-	return turns, nil
 }

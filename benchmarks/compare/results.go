@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -13,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 // write writes the turns as JSON lines, the tables as Markdown and the charts as SVG.
@@ -20,15 +20,11 @@ func (r runCommand) write(turns []turn, counted, fdatasync time.Duration) error 
 	if err := os.MkdirAll(r.Out, 0o755); err != nil {
 		return fmt.Errorf("compare: results: %w", err)
 	}
-	var raw bytes.Buffer
-	for _, t := range turns {
-		line, err := json.Marshal(t)
-		if err != nil {
-			return fmt.Errorf("compare: results: %w", err)
-		}
-		raw.Write(append(line, '\n'))
+	raw, err := rounds.Raw(turns)
+	if err != nil {
+		return fmt.Errorf("compare: %w", err)
 	}
-	files := map[string]string{r.Name + ".jsonl": raw.String()}
+	files := map[string]string{r.Name + ".jsonl": string(raw)}
 	charts := figuresOf(r.Scenario, r.cells(), r.names(), turns)
 	var images strings.Builder
 	for _, kind := range slices.Sorted(maps.Keys(charts)) {

@@ -3,27 +3,23 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 )
 
 // write prints the table, and writes it to consumer.md and the samples to consumer.jsonl.
 func (b *bench) write() error {
 	fmt.Print("\n", goalTable(b.samples))
-	var raw bytes.Buffer
-	for _, s := range b.samples {
-		line, err := json.Marshal(s)
-		if err != nil {
-			return fmt.Errorf("consumer: results: %w", err)
-		}
-		raw.Write(append(line, '\n'))
+	raw, err := rounds.Raw(b.samples)
+	if err != nil {
+		return fmt.Errorf("consumer: %w", err)
 	}
-	if err := errors.Join(os.MkdirAll(b.Out, 0o755), os.WriteFile(filepath.Join(b.Out, "consumer.jsonl"), raw.Bytes(), 0o644),
+	if err := errors.Join(os.MkdirAll(b.Out, 0o755), os.WriteFile(filepath.Join(b.Out, "consumer.jsonl"), raw, 0o644),
 		os.WriteFile(filepath.Join(b.Out, "consumer.md"), []byte(b.page()), 0o644)); err != nil {
 		return fmt.Errorf("consumer: results: %w", err)
 	}

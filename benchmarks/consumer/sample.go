@@ -3,13 +3,10 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -92,20 +89,9 @@ func fact(all []sample, part, name, otherwise string) string {
 
 // readSamples reads what an earlier run left; none where there was none.
 func readSamples(path string) ([]sample, error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("consumer: results: %w", err)
-	}
-	var all []sample
-	for line := range bytes.Lines(raw) {
-		var s sample
-		if err := json.Unmarshal(line, &s); err != nil {
-			return nil, fmt.Errorf("consumer: results: line %d of %s: %w", len(all)+1, path, err)
-		}
-		all = append(all, s)
+	all, err := rounds.ReadRaw[sample](path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	return all, nil
 }

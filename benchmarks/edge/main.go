@@ -3,9 +3,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/tidegate/tidegate/benchmarks/rounds"
 	"github.com/tidegate/tidegate/deploy/local/stack"
 )
 
@@ -92,20 +91,9 @@ func (o options) run(ctx context.Context) (err error) {
 
 // readSamples reads what an earlier run left; none where there was none.
 func readSamples(path string) ([]sample, error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("edge: results: %w", err)
-	}
-	var all []sample
-	for line := range bytes.Lines(raw) {
-		var s sample
-		if err := json.Unmarshal(line, &s); err != nil {
-			return nil, fmt.Errorf("edge: results: line %d of %s: %w", len(all)+1, path, err)
-		}
-		all = append(all, s)
+	all, err := rounds.ReadRaw[sample](path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("edge: %w", err)
 	}
 	return all, nil
 }
@@ -114,18 +102,14 @@ func readSamples(path string) ([]sample, error) {
 func (b *bench) write() error {
 	table := goalTable(figures(b.samples))
 	fmt.Print("\n", table)
-	var raw bytes.Buffer
-	for _, s := range b.samples {
-		line, err := json.Marshal(s)
-		if err != nil {
-			return fmt.Errorf("edge: results: %w", err)
-		}
-		raw.Write(append(line, '\n'))
+	raw, err := rounds.Raw(b.samples)
+	if err != nil {
+		return fmt.Errorf("edge: %w", err)
 	}
 	page := fmt.Sprintf("# The edge\n\nWhat those who mean harm cost the gateway, and what the honest notice of them. Ack level disk, Kafka away, on loopback, the clients beside the gateway on %d processors "+
 		"(%s, %s/%s). Variants take turns; ratios are within a round; measured is the median of the rounds, in brackets the least and the most. Latencies are from when a callback was due. "+
 		"Raw: edge.jsonl.\n\n    make edge\n\n%s\n## Medians\n\n%s", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, table, turnTable(b.samples))
-	if err := errors.Join(os.MkdirAll(b.Out, 0o755), os.WriteFile(filepath.Join(b.Out, "edge.jsonl"), raw.Bytes(), 0o644),
+	if err := errors.Join(os.MkdirAll(b.Out, 0o755), os.WriteFile(filepath.Join(b.Out, "edge.jsonl"), raw, 0o644),
 		os.WriteFile(filepath.Join(b.Out, "edge.md"), []byte(page), 0o644)); err != nil {
 		return fmt.Errorf("edge: results: %w", err)
 	}

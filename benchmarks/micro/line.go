@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -18,15 +16,11 @@ import (
 
 // write writes the samples as JSON lines, the table as Markdown and the line as SVG.
 func (c memoryCommand) write(samples []sample, sent load) error {
-	var raw bytes.Buffer
-	for _, s := range samples {
-		line, err := json.Marshal(s)
-		if err != nil {
-			return fmt.Errorf("memory: %w", err)
-		}
-		raw.Write(append(line, '\n'))
+	raw, err := rounds.Raw(samples)
+	if err != nil {
+		return fmt.Errorf("memory: %w", err)
 	}
-	files := map[string]string{c.Name + ".jsonl": raw.String(), c.Name + ".svg": drawLine(samples), c.Name + ".md": c.document(samples, sent)}
+	files := map[string]string{c.Name + ".jsonl": string(raw), c.Name + ".svg": drawLine(samples), c.Name + ".md": c.document(samples, sent)}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(c.Out, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("memory: %w", err)
