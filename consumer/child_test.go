@@ -29,6 +29,7 @@ type child struct {
 	process *os.Process
 	logs    *output
 	ended   chan struct{} // closed when it is no more
+	status  int           // its exit status then, -1 after a signal
 }
 
 // child starts a consumer of the bench. It is killed at the end of the test, and its log is
@@ -46,7 +47,8 @@ func (b *bench) child(more ...string) *child {
 	c.process = command.Process
 	go func() {
 		defer close(c.ended)
-		_ = command.Wait()
+		_ = command.Wait() // the status says it
+		c.status = command.ProcessState.ExitCode()
 	}()
 	b.t.Cleanup(func() {
 		c.kill()

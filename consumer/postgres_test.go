@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
@@ -56,7 +57,7 @@ func TestConsumersShareAPostgresStore(t *testing.T) {
 	}
 }
 
-// A database that is away at the start is waited for; one that lets nobody in is a mistake
+// A database that is away at the start is waited for, until the consumer is told to stop; one that lets nobody in is a mistake
 // that ends the start. The password is nowhere.
 func TestStartWaitsForPostgres(t *testing.T) {
 	b := newBench(t, allTopics())
@@ -67,15 +68,17 @@ func TestStartWaitsForPostgres(t *testing.T) {
 	_ = nobody.Close()
 	b.store = fmt.Sprintf("postgres://u@%s/db?sslmode=disable", nobody.Addr())
 	t.Setenv("PGPASSWORD", "s3cret")
-	waiting := b.run()
+	waiting := b.child()
 	eventually(t, "waiting", func() bool {
 		return strings.Count(waiting.logs.String(), "database does not answer, trying again") >= 2
 	})
 	if strings.Contains(waiting.logs.String(), "s3cret") {
 		t.Errorf("the password is in the logs:\n%s", waiting.logs)
 	}
-	if status := waiting.end(); status != process.ExitFailed {
-		t.Errorf("exit status %d:\n%s", status, waiting.logs)
+	waiting.signal(syscall.SIGTERM)
+	<-waiting.ended
+	if waiting.status != process.ExitOK {
+		t.Errorf("exit status %d", waiting.status)
 	}
 
 	b.store = strings.Replace(storetest.Postgres(t), "password_file=", "application_name=", 1)

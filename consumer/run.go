@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -19,7 +20,7 @@ type runCommand struct {
 	settings `embed:""`
 }
 
-// Run consumes until a signal comes. A mistake in the settings or the apps file, or a
+// Run consumes until a signal comes, which also ends a start that waits for its database. A mistake in the settings or the apps file, or a
 // store that cannot be opened, is an error before anything is consumed.
 func (c *runCommand) Run(con *process.Console) error {
 	if errs := c.wrong(true); len(errs) > 0 {
@@ -31,7 +32,11 @@ func (c *runCommand) Run(con *process.Console) error {
 	}
 	defer func() { _ = log.Sync() }()
 	p := process.New(log)
-	if err := open(con.Context, p, &c.settings, log); err != nil {
+	err = p.Start(con.Context, func(ctx context.Context) error { return open(ctx, p, &c.settings, log) })
+	if errors.Is(err, process.ErrStopped) {
+		return p.Stop(stopBudget)
+	}
+	if err != nil {
 		log.Error("consumer cannot start", zap.Error(err))
 		return fmt.Errorf("start: %w", errors.Join(err, p.Stop(stopBudget)))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -33,7 +34,14 @@ func (c *runCommand) Run(con *process.Console) error {
 	}
 	defer func() { _ = log.Sync() }()
 	p := process.New(log)
-	if _, err := open(p, &c.settings, log); err != nil {
+	err = p.Start(con.Context, func(context.Context) error {
+		_, err := open(p, &c.settings, log)
+		return err
+	})
+	if errors.Is(err, process.ErrStopped) {
+		return p.Stop(c.stopBudget())
+	}
+	if err != nil {
 		log.Error("gateway cannot start", zap.Error(err))
 		return fmt.Errorf("start: %w", errors.Join(err, p.Stop(closeTime)))
 	}

@@ -21,11 +21,11 @@ const grace = time.Second
 // exitAtOnce is the exit status after a second signal: 128 and SIGINT, as shells have it.
 const exitAtOnce = 130
 
-// Process is the life of one binary. Its methods may be called from any goroutine, Run
-// and Stop once, and one after the other.
+// Process is the life of one binary. Its methods may be called from any goroutine, Start,
+// Run and Stop once, and one after the other.
 type Process struct {
 	log     *zap.Logger
-	signals chan os.Signal // SIGINT, SIGTERM: notified from Run on
+	signals chan os.Signal // SIGINT, SIGTERM: notified from Start on
 	hangups chan os.Signal // SIGHUP: notified from New on, as it would end a starting process
 	notify  func(chan<- os.Signal, ...os.Signal)
 	exit    func(code int)
@@ -102,6 +102,35 @@ func (p *Process) OnHangup(hook func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onHup = append(p.onHup, hook)
+}
+
+// Start calls open, with a context that ends with ctx, and at SIGINT or SIGTERM. When that was
+// before open returned, Start returns ErrStopped, whatever open returned, which is logged: the
+// process goes on with Stop, and may exit 0. A second signal ends the process at once. Without
+// Start a signal that comes before Run has the system's effect, which is none where the process
+// is the first one of a container.
+func (p *Process) Start(ctx context.Context, open func(context.Context) error) error {
+	p.notify(p.signals, syscall.SIGINT, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opened := make(chan error, 1)
+	go func() { opened <- open(ctx) }()
+	select {
+	case err := <-opened:
+		return err
+	case <-ctx.Done():
+		p.log.Info("stopping before the start was done")
+	case s := <-p.signals:
+		p.log.Info("stopping on signal, before the start was done", zap.Stringer("signal", s))
+		cancel()
+	}
+	watched := make(chan struct{})
+	defer close(watched)
+	go p.exitOnSignal(watched)
+	if err := <-opened; err != nil {
+		p.log.Info("start given up", zap.Error(err))
+	}
+	return ErrStopped
 }
 
 // Run blocks until SIGINT or SIGTERM, until ctx ends, or until something that Go started

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,6 +89,75 @@ func TestSignals(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A start that is given up, by a signal or because its context ended, is no error, whatever
+// it returned, and what it did is undone.
+func TestToldToStopWhileStarting(t *testing.T) {
+	for name, row := range map[string]struct {
+		tell   func(p *Process, cancel context.CancelFunc)
+		result error
+	}{
+		"a signal":                         {func(p *Process, _ context.CancelFunc) { p.signals <- syscall.SIGTERM }, errors.New("database: canceled")},
+		"a signal that open does not mind": {func(p *Process, _ context.CancelFunc) { p.signals <- os.Interrupt }, nil},
+		"the context":                      {func(_ *Process, cancel context.CancelFunc) { cancel() }, errors.New("database: canceled")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var d diary
+				p, logs := inBubble(&d)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				err := p.Start(ctx, func(ctx context.Context) error {
+					p.OnStop("store", d.step("store"))
+					row.tell(p, cancel)
+					<-ctx.Done()
+					return row.result
+				})
+				if !errors.Is(err, ErrStopped) {
+					t.Errorf("Start: %v", err)
+				}
+				if err := p.Stop(time.Minute); err != nil {
+					t.Error(err)
+				}
+				d.want(t, "store")
+				if told := logs.FilterMessage("start given up").Len(); (told == 1) != (row.result != nil) {
+					t.Errorf("what open returned is logged %d times", told)
+				}
+			})
+		})
+	}
+}
+
+func TestStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		p, _ := inBubble(&d)
+		if err := p.Start(t.Context(), func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		wrong := errors.New("wrong")
+		if err := p.Start(t.Context(), func(context.Context) error { return wrong }); !errors.Is(err, wrong) {
+			t.Errorf("Start: %v", err)
+		}
+	})
+}
+
+func TestSecondSignalWhileStartingExitsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		p, _ := inBubble(&d)
+		left := make(chan struct{})
+		p.exit = func(code int) { d.note(strconv.Itoa(code)); close(left) }
+		_ = p.Start(t.Context(), func(ctx context.Context) error {
+			p.signals <- syscall.SIGTERM
+			<-ctx.Done()
+			p.signals <- syscall.SIGTERM
+			<-left // a real exit does not come back
+			return nil
+		})
+		d.want(t, "130")
+	})
 }
 
 // TestRealSignal sends this test's own process a SIGHUP and a SIGTERM.
