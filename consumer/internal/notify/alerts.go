@@ -34,7 +34,8 @@ func (s *sender) stepAlerts(ctx context.Context, due []store.Dispatch, now time.
 }
 
 // fire posts dispatches as alerts, in order. Where Alertmanager finds one of them
-// malformed, they are posted in halves down to the one, which is parked.
+// malformed, they are posted in halves down to the one, which is parked. What is not posted
+// because the sender may not go on is still due.
 func (s *sender) fire(ctx context.Context, due []store.Dispatch, now time.Time) {
 	b := batch{s: s, now: now}
 	if err := b.fill(ctx, due); err != nil {
@@ -48,8 +49,12 @@ func (s *sender) fire(ctx context.Context, due []store.Dispatch, now time.Time) 
 	}
 	if answer.Status == http.StatusBadRequest && len(due) > 1 {
 		half := len(due) / 2
-		s.fire(ctx, due[:half], now)
-		s.fire(ctx, due[half:], now)
+		for _, part := range [][]store.Dispatch{due[:half], due[half:]} {
+			if !s.mayGoOn(ctx) {
+				return
+			}
+			s.fire(ctx, part, now)
+		}
 		return
 	}
 	s.conclude(ctx, due, answer, b.sent)
@@ -159,7 +164,12 @@ func (s *sender) keepAlive(ctx context.Context, now time.Time) bool {
 		s.paused = now.Add(storeWait)
 		return false
 	}
+	first := true
 	for chunk := range slices.Chunk(kept, claimLimit) {
+		if !first && !s.mayGoOn(ctx) {
+			return false
+		}
+		first = false
 		var alerts []channel.Alert
 		for i := range chunk {
 			alerts = append(alerts, s.alert(&chunk[i], now, s.periodEnd(&chunk[i])))

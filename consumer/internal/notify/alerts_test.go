@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,7 +192,6 @@ func TestAlertsOfAPeriodThatIsOver(t *testing.T) {
 	})
 }
 
-// TestOneMalformedAlert costs itself only.
 // TestAlertOfAClockAhead: the clock that the alarm's time is of need not be ours, and an alert
 // that begins after its end is malformed to Alertmanager: nobody would be told.
 func TestAlertOfAClockAhead(t *testing.T) {
@@ -233,6 +233,62 @@ func TestKeepAliveThatIsRefused(t *testing.T) {
 	})
 }
 
+// TestSlowAlertmanagerCostsNoLease: however many requests one step takes, of however many
+// seconds each, no other consumer begins beside it.
+func TestSlowAlertmanagerCostsNoLease(t *testing.T) {
+	for name, row := range map[string]struct {
+		apps int
+		bad  string
+		want string // of so many apps something stands
+	}{
+		"halves of a malformed batch": {20, "App-7", "19"},
+		"alerts that are kept alive":  {1600, "", "1600"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runManager(t, func(b *bench, m *fakeManager) {
+				m.bad = row.bad
+				var posting atomic.Int32
+				b.places.set("am", func(r *sent) (*http.Response, error) {
+					if posting.Add(1) > 1 {
+						b.Error("two consumers post at once")
+					}
+					time.Sleep(9900 * time.Millisecond) // a request may take ten seconds
+					posting.Add(-1)
+					return m.answer(r)
+				})
+				b.tellMany(1, row.apps)
+				b.work(b.outbox, "a", nil)
+				b.work(b.outbox, "b", nil)
+				b.pass(3 * time.Minute)
+				b.want("stands", fmt.Sprint(strings.Count(m.stands(), "warning")), row.want)
+			})
+		})
+	}
+}
+
+// TestHalvesLeaveTheChannelAlone where it asks for that between them.
+func TestHalvesLeaveTheChannelAlone(t *testing.T) {
+	runManager(t, func(b *bench, m *fakeManager) {
+		b.places.set("am", func(r *sent) (*http.Response, error) {
+			if strings.Count(r.body, "startsAt") > 1 {
+				return respond(400, "")
+			}
+			return respond(429, "", "Retry-After", "40")
+		})
+		b.tellMany(1, 2)
+		b.work(b.outbox, "a", nil)
+		b.pass(time.Minute)
+		posts := b.places.to("am")
+		if len(posts) < 3 {
+			b.Fatalf("%d posts", len(posts))
+		}
+		if gap := posts[2].at.Sub(posts[1].at); gap < 40*time.Second {
+			b.Errorf("the second half came %s after the first was answered 429", gap)
+		}
+	})
+}
+
+// TestOneMalformedAlert costs itself only.
 func TestOneMalformedAlert(t *testing.T) {
 	runManager(t, func(b *bench, m *fakeManager) {
 		m.bad = "App-7"

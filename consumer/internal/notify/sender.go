@@ -177,6 +177,17 @@ func (s *sender) claim(ctx context.Context) (due []store.Dispatch, held bool, er
 	})
 }
 
+// mayGoOn says whether another request may follow within one step: the lease, which it
+// prolongs, is still here, and the channel does not want to be left alone.
+func (s *sender) mayGoOn(ctx context.Context) bool {
+	now := time.Now()
+	if now.Before(s.paused) || s.ended() {
+		return false
+	}
+	_, held, err := s.w.o.Outbox.Claim(ctx, store.Claim{Channel: s.channel.Name, Owner: s.w.o.Owner, Now: now, TTL: leaseTTL})
+	return err == nil && held
+}
+
 // recall has the limit count what others sent before the lease came here. Of a message that
 // could not be marked at once it does not know.
 func (s *sender) recall(ctx context.Context) error {
