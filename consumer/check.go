@@ -79,6 +79,9 @@ func (c *checkCommand) checkApps(f *process.Findings) {
 func (c *checkCommand) checkStore(ctx context.Context, f *process.Findings) {
 	s, err := store.Open(ctx, c.Store, store.Options{ReadOnly: true})
 	switch {
+	case errors.Is(err, store.ErrRights):
+		f.Fail("--store: the next start would make tables: %v", err)
+		return
 	case errors.Is(err, store.ErrMissing):
 		f.Note("--store: does not exist yet: the first start makes it: %v", err)
 		return

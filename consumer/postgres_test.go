@@ -91,6 +91,18 @@ func TestStartWaitsForPostgres(t *testing.T) {
 	}
 }
 
+// What the first start would fail on, check fails on.
+func TestCheckOfADatabaseWhereNoTableMayBeMade(t *testing.T) {
+	b := newBench(t, allTopics())
+	b.store = storetest.Guest(t, storetest.Postgres(t))
+	if status, out := check(t, b.flags()...); status != process.ExitFailed || !strings.Contains(out, "this user may not make tables there (user guest_") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+	if status := b.run().wait(); status != process.ExitFailed {
+		t.Errorf("a start ended with status %d", status)
+	}
+}
+
 // The password of a URL in the environment is in nothing that is printed or served.
 func TestPostgresPasswordIsNotShown(t *testing.T) {
 	url := storetest.Postgres(t)

@@ -43,10 +43,12 @@ func (s *postgresStore) About(ctx context.Context) (a About, err error) {
 	if a.Version, _, err = installedPostgres(ctx, s.pool, s.schema); err != nil {
 		return a, ended(ctx, err)
 	}
-	var user, fsync, pages string
-	var creates bool
-	err = s.pool.QueryRow(ctx, `SELECT current_user, current_setting('fsync'), current_setting('full_page_writes'), has_schema_privilege($1, 'CREATE')`, s.schema).
-		Scan(&user, &fsync, &pages, &creates)
+	user, creates, err := s.mayCreate(ctx)
+	if err != nil {
+		return a, fmt.Errorf("ask for rights: %w", err)
+	}
+	var fsync, pages string
+	err = s.pool.QueryRow(ctx, "SELECT current_setting('fsync'), current_setting('full_page_writes')").Scan(&fsync, &pages)
 	if err != nil {
 		return a, fmt.Errorf("ask for settings: %w", ended(ctx, err))
 	}

@@ -34,6 +34,10 @@ var (
 	// not in UTF-8, without a schema. The caller stops and says so.
 	ErrServer = errors.New("the server cannot be used as it is")
 
+	// ErrRights says, beside ErrMissing or ErrOlder, that this user could not put it right: it
+	// may not make tables. Who only reads need not mind.
+	ErrRights = errors.New("and this user may not make tables there")
+
 	// ErrReadOnly says that a store opened for reading was asked to write: a fault of
 	// the caller.
 	ErrReadOnly = errors.New("the store was opened for reading only")

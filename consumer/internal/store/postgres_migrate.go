@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -97,11 +98,24 @@ func installedPostgres(ctx context.Context, q rower, schema string) (version, co
 }
 
 // readable checks, without changing anything, that this release reads the tables.
-// Errors: ErrMissing, ErrOlder, ErrForeign, ErrNewer.
+// Errors: ErrMissing and ErrOlder, both with ErrRights where that is so, ErrForeign, ErrNewer.
 func (s *postgresStore) readable(ctx context.Context, all []migration) error {
 	version, compatible, err := installedPostgres(ctx, s.pool, s.schema)
 	if err != nil {
 		return ended(ctx, err)
 	}
-	return reads(version, compatible, len(all))
+	err = reads(version, compatible, len(all))
+	if !errors.Is(err, ErrMissing) && !errors.Is(err, ErrOlder) {
+		return err
+	}
+	if user, creates, asked := s.mayCreate(ctx); asked == nil && !creates {
+		err = fmt.Errorf("%w: %w (user %s, schema %s)", err, ErrRights, user, s.schema)
+	}
+	return err
+}
+
+// mayCreate says who the user is, and whether it may make tables in the schema.
+func (s *postgresStore) mayCreate(ctx context.Context) (user string, creates bool, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT current_user, has_schema_privilege($1, 'CREATE')", s.schema).Scan(&user, &creates)
+	return user, creates, ended(ctx, err)
 }

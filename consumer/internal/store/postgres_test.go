@@ -115,6 +115,7 @@ func TestPostgresOpenRefuses(t *testing.T) {
 		{"another program's schema", foreign, false, ErrForeign, "1 tables"},
 		{"another program's schema, to read", foreign, true, ErrForeign, ""},
 		{"nothing there, to read", server, true, ErrMissing, "version 0"},
+		{"nothing there, to read, for a guest", storetest.Guest(t, server), true, ErrRights, "no consumer has saved anything there yet"},
 		{"a schema that is not there", with(t, server, "search_path", "nowhere"), false, ErrServer, "no schema"},
 		{"a database that is not there", strings.Replace(server, "/postgres?", "/none?", 1), false, nil, `database "none" does not exist`},
 		{"a wrong password", strings.Replace(with(t, server, "password_file", ""), "tidegate@", "tidegate:s3cret@", 1), false, nil, "password authentication failed"},

@@ -42,6 +42,23 @@ func Postgres(t testing.TB) string {
 	return u.String()
 }
 
+// Guest returns a --store value of Postgres as somebody sees it who may look at the schema and
+// change nothing in it.
+func Guest(t testing.TB, store string) string {
+	t.Helper()
+	u, err := url.Parse(store)
+	if err != nil {
+		t.Fatal("not a URL")
+	}
+	query := u.Query()
+	guest := "guest_" + strings.ToLower(rand.Text())
+	Exec(t, store, "CREATE ROLE "+guest+"; GRANT USAGE ON SCHEMA "+query.Get("search_path")+" TO "+guest)
+	t.Cleanup(func() { Exec(t, store, "DROP OWNED BY "+guest+"; DROP ROLE "+guest) })
+	query.Set("role", guest)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
 // Exec runs statements in the database of a --store value.
 func Exec(t testing.TB, store, statements string) {
 	t.Helper()
