@@ -169,7 +169,7 @@ func (p *Pipeline) isolate(it item, err error) item {
 	switch {
 	case it.dead == nil:
 		return p.bury(it, reason, err.Error())
-	case !it.unkept:
+	case !it.unkept && it.letter == nil: // of a letter that is replayed no row is written
 		p.log.Error("database refused a dead letter: it goes to its topic only", zap.String("topic", it.record.Topic),
 			zap.Int32("partition", it.record.Partition), zap.Int64("offset", it.record.Offset), zap.Error(err))
 		it.unkept = true
