@@ -52,12 +52,14 @@ const lastRefusals = 20 // that are shown of each app
 // refusals. It survives reloads of the apps file. All methods may be called from any
 // goroutine and none of them waits.
 type ledger struct {
-	alarms bucket // of the quota alarm, at the app's alarm_rate_limit
-	others bucket // of everything else, at its rate_limit
+	// What each callback that is let through changes stands together, in 64 bytes: all apps'
+	// ledgers are not in a processor's cache at once.
+	alarms bucket       // of the quota alarm, at the app's alarm_rate_limit
+	others bucket       // of everything else, at its rate_limit
+	last   atomic.Int64 // last callback that was let through, Unix milliseconds; 0: none yet
 
-	outcomes [numOutcomes]atomic.Uint64
-	last     atomic.Int64 // last callback that was let through, Unix milliseconds; 0: none yet
-	away     atomic.Int64 // last one that was refused although it was the app's, the same
+	outcomes [numOutcomes]atomic.Uint64 // outcomeAccepted is the first
+	away     atomic.Int64               // last callback that was refused although it was the app's, Unix milliseconds; 0: none yet
 	refused  atomic.Pointer[refusalRing]
 }
 
