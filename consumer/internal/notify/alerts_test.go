@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -233,16 +234,36 @@ func TestKeepAliveThatIsRefused(t *testing.T) {
 	})
 }
 
+// crowded is an outbox in which each alert that stands does so for as many apps; 0: as it is.
+type crowded struct {
+	store.Outbox
+	apps int
+}
+
+func (c crowded) Kept(ctx context.Context, channel string, now time.Time) (all []store.Dispatch, err error) {
+	kept, err := c.Outbox.Kept(ctx, channel, now)
+	if c.apps == 0 {
+		return kept, err
+	}
+	for _, d := range kept {
+		for app := range int64(c.apps) {
+			d.AppID = app + 1
+			all = append(all, d)
+		}
+	}
+	return all, err
+}
+
 // TestSlowAlertmanagerCostsNoLease: however many requests one step takes, of however many
 // seconds each, no other consumer begins beside it.
 func TestSlowAlertmanagerCostsNoLease(t *testing.T) {
 	for name, row := range map[string]struct {
-		apps int
-		bad  string
-		want string // of so many apps something stands
+		fired, kept int // apps
+		bad         string
+		want        string // of so many apps something stands
 	}{
-		"halves of a malformed batch": {20, "App-7", "19"},
-		"alerts that are kept alive":  {1600, "", "1600"},
+		"halves of a malformed batch": {20, 0, "App-7", "19"},
+		"alerts that are kept alive":  {1, 4 * claimLimit, "", "2000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runManager(t, func(b *bench, m *fakeManager) {
@@ -256,9 +277,9 @@ func TestSlowAlertmanagerCostsNoLease(t *testing.T) {
 					posting.Add(-1)
 					return m.answer(r)
 				})
-				b.tellMany(1, row.apps)
-				b.work(b.outbox, "a", nil)
-				b.work(b.outbox, "b", nil)
+				b.tellMany(1, row.fired)
+				b.work(crowded{b.outbox, row.kept}, "a", nil)
+				b.work(crowded{b.outbox, row.kept}, "b", nil)
 				b.pass(3 * time.Minute)
 				b.want("stands", fmt.Sprint(strings.Count(m.stands(), "warning")), row.want)
 			})
