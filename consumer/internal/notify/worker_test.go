@@ -402,6 +402,7 @@ func TestWhatIsADayOldIsNotTold(t *testing.T) {
 // TestOldNoticeHasTenAttempts: also when its time was over before most of them.
 func TestOldNoticeHasTenAttempts(t *testing.T) {
 	run(t, oneHook, func(b *bench) {
+		b.look = idle
 		b.places.set("hook", always(503))
 		b.tell("1 step critical")
 		_, stop := b.work(b.outbox, "a", nil)
