@@ -138,8 +138,6 @@ func (p *Process) Start(ctx context.Context, open func(context.Context) error) e
 // errors of the steps, nil when there were none: the process may exit 0.
 func (p *Process) Run(ctx context.Context, budget time.Duration) error {
 	p.notify(p.signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(p.signals)
-	defer signal.Stop(p.hangups)
 	err := p.wait(ctx, budget)
 	return errors.Join(err, p.Stop(budget))
 }
@@ -173,8 +171,11 @@ func (p *Process) hangup() {
 }
 
 // Stop takes all stop steps within budget and returns their errors. Run calls it; a start
-// that failed half-way calls it itself.
+// that failed or was given up half-way calls it itself. Signals have the system's effect again
+// when it returns.
 func (p *Process) Stop(budget time.Duration) error {
+	defer signal.Stop(p.signals)
+	defer signal.Stop(p.hangups)
 	watched := make(chan struct{})
 	defer close(watched)
 	go p.exitOnSignal(watched)
