@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/consumer/internal/store/storetest"
 	"github.com/tidegate/tidegate/internal/process"
@@ -76,7 +77,11 @@ func TestStartWaitsForPostgres(t *testing.T) {
 		t.Errorf("the password is in the logs:\n%s", waiting.logs)
 	}
 	waiting.signal(syscall.SIGTERM)
-	<-waiting.ended
+	select {
+	case <-waiting.ended:
+	case <-time.After(patience):
+		t.Fatal("it did not end")
+	}
 	if waiting.status != process.ExitOK {
 		t.Errorf("exit status %d", waiting.status)
 	}
@@ -95,7 +100,7 @@ func TestStartWaitsForPostgres(t *testing.T) {
 func TestCheckOfADatabaseWhereNoTableMayBeMade(t *testing.T) {
 	b := newBench(t, allTopics())
 	b.store = storetest.Guest(t, storetest.Postgres(t))
-	if status, out := check(t, b.flags()...); status != process.ExitFailed || !strings.Contains(out, "this user may not make tables there (user guest_") {
+	if status, out := check(t, b.flags()...); status != process.ExitFailed || !strings.Contains(out, "this user may not make tables there: user guest_") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
 	if status := b.run().wait(); status != process.ExitFailed {

@@ -21,8 +21,8 @@ const grace = time.Second
 // exitAtOnce is the exit status after a second signal: 128 and SIGINT, as shells have it.
 const exitAtOnce = 130
 
-// Process is the life of one binary. Its methods may be called from any goroutine, Start,
-// Run and Stop once, and one after the other.
+// Process is the life of one binary. Its methods may be called from any goroutine; Start is
+// called first, if at all, then either Run or Stop.
 type Process struct {
 	log     *zap.Logger
 	signals chan os.Signal // SIGINT, SIGTERM: notified from Start on
@@ -30,6 +30,7 @@ type Process struct {
 	notify  func(chan<- os.Signal, ...os.Signal)
 	exit    func(code int)
 	failed  chan error // capacity 1: the first error of what runs
+	told    bool       // a signal has told it to stop: the next one is the second; owned by who calls Start, Run and Stop
 
 	mu    sync.Mutex // guards steps and onHup
 	steps []step
@@ -104,11 +105,14 @@ func (p *Process) OnHangup(hook func()) {
 	p.onHup = append(p.onHup, hook)
 }
 
-// Start calls open, with a context that ends with ctx, and at SIGINT or SIGTERM. When that was
-// before open returned, Start returns ErrStopped, whatever open returned, which is logged: the
-// process goes on with Stop, and may exit 0. A second signal ends the process at once. Without
-// Start a signal that comes before Run has the system's effect, which is none where the process
-// is the first one of a container.
+// Start calls open, whose context ends with ctx, at SIGINT or SIGTERM, and when Start returns.
+// Where the process is told to stop before open returned, Start returns ErrStopped, and what open
+// returned is logged: the caller goes on with Stop, and may exit 0. After a signal open has a
+// second to return, such as from what it waits for; then the process exits at once with status 0:
+// what a start leaves on disk is as after a kill. A second signal ends it at once, too.
+//
+// Without Start a signal that comes before Run has the system's effect, which is none where the
+// process is the first one of a container.
 func (p *Process) Start(ctx context.Context, open func(context.Context) error) error {
 	p.notify(p.signals, syscall.SIGINT, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(ctx)
@@ -117,20 +121,61 @@ func (p *Process) Start(ctx context.Context, open func(context.Context) error) e
 	go func() { opened <- open(ctx) }()
 	select {
 	case err := <-opened:
-		return err
+		if err == nil {
+			return nil // should ctx have ended, or a signal have come, Run finds it
+		}
+		if !p.toldMeanwhile(ctx) {
+			return err
+		}
+		return p.givenUp(err)
 	case <-ctx.Done():
 		p.log.Info("stopping before the start was done")
+		return p.givenUp(<-opened)
 	case s := <-p.signals:
+		p.told = true
 		p.log.Info("stopping on signal, before the start was done", zap.Stringer("signal", s))
-		cancel()
 	}
-	watched := make(chan struct{})
-	defer close(watched)
-	go p.exitOnSignal(watched)
-	if err := <-opened; err != nil {
-		p.log.Info("start given up", zap.Error(err))
+	cancel()
+	over := time.NewTimer(grace)
+	defer over.Stop()
+	select {
+	case err := <-opened:
+		return p.givenUp(err)
+	case s := <-p.signals:
+		p.leave(exitAtOnce, "second signal: exiting at once", zap.Stringer("signal", s))
+	case <-over.C:
+		p.leave(ExitOK, "the start goes on: exiting at once")
 	}
 	return ErrStopped
+}
+
+// toldMeanwhile says whether the process was told to stop at the moment at which open failed.
+func (p *Process) toldMeanwhile(ctx context.Context) bool {
+	select {
+	case <-p.signals:
+		p.told = true
+		return true
+	default:
+		return ctx.Err() != nil
+	}
+}
+
+// givenUp logs what open returned after the process was told to stop.
+func (p *Process) givenUp(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		p.log.Info("start given up", zap.Error(err))
+	case err != nil:
+		p.log.Warn("start failed, beside being given up", zap.Error(err))
+	}
+	return ErrStopped
+}
+
+// leave ends the process.
+func (p *Process) leave(status int, why string, fields ...zap.Field) {
+	p.log.Warn(why, fields...)
+	_ = p.log.Sync()
+	p.exit(status)
 }
 
 // Run blocks until SIGINT or SIGTERM, until ctx ends, or until something that Go started
@@ -146,6 +191,7 @@ func (p *Process) wait(ctx context.Context, budget time.Duration) error {
 	for {
 		select {
 		case s := <-p.signals:
+			p.told = true
 			p.log.Info("stopping on signal", zap.Stringer("signal", s), zap.Duration("budget", budget))
 			return nil
 		case <-ctx.Done():
@@ -178,7 +224,7 @@ func (p *Process) Stop(budget time.Duration) error {
 	defer signal.Stop(p.hangups)
 	watched := make(chan struct{})
 	defer close(watched)
-	go p.exitOnSignal(watched)
+	go p.exitOnSignal(watched, p.told)
 	ctx, cancel := context.WithTimeout(context.Background(), budget)
 	defer cancel()
 	began := time.Now()
@@ -240,13 +286,19 @@ func expired(ctx context.Context) <-chan struct{} {
 	return over
 }
 
-// exitOnSignal ends the process when another signal comes while it stops.
-func (p *Process) exitOnSignal(stopped <-chan struct{}) {
-	select {
-	case <-stopped:
-	case s := <-p.signals:
-		p.log.Warn("second signal: exiting at once", zap.Stringer("signal", s))
-		_ = p.log.Sync()
-		p.exit(exitAtOnce)
+// exitOnSignal ends the process at the second signal, while it stops. told: the first one has come.
+func (p *Process) exitOnSignal(stopped <-chan struct{}, told bool) {
+	for {
+		select {
+		case <-stopped:
+			return
+		case s := <-p.signals:
+			if told {
+				p.leave(exitAtOnce, "second signal: exiting at once", zap.Stringer("signal", s))
+				return
+			}
+			told = true
+			p.log.Info("signal, stopping already", zap.Stringer("signal", s))
+		}
 	}
 }

@@ -121,7 +121,7 @@ func TestToldToStopWhileStarting(t *testing.T) {
 					t.Error(err)
 				}
 				d.want(t, "store")
-				if told := logs.FilterMessage("start given up").Len(); (told == 1) != (row.result != nil) {
+				if told := logs.FilterField(zap.Error(row.result)).Len(); (told == 1) != (row.result != nil) {
 					t.Errorf("what open returned is logged %d times", told)
 				}
 			})
@@ -157,6 +157,45 @@ func TestSecondSignalWhileStartingExitsAtOnce(t *testing.T) {
 			return nil
 		})
 		d.want(t, "130")
+	})
+}
+
+// A start that minds no context, such as one that reads a large journal, is cut off.
+func TestStartThatGoesOnIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		p, _ := inBubble(&d)
+		left := make(chan struct{})
+		p.exit = func(code int) { d.note(strconv.Itoa(code)); close(left) }
+		began := time.Now()
+		_ = p.Start(t.Context(), func(context.Context) error {
+			p.signals <- syscall.SIGTERM
+			<-left
+			return nil
+		})
+		d.want(t, "0")
+		if took := time.Since(began); took != grace {
+			t.Errorf("left after %s", took)
+		}
+	})
+}
+
+// Of a start that failed by itself the first signal is the first one: its steps are taken.
+func TestFirstSignalAfterAFailedStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		p, _ := inBubble(&d)
+		p.OnStop("journal", func(context.Context) error {
+			p.signals <- syscall.SIGTERM
+			synctest.Wait()
+			d.note("journal")
+			return nil
+		})
+		if err := p.Start(t.Context(), func(context.Context) error { return errors.New("wrong") }); err == nil {
+			t.Error("no error")
+		}
+		_ = p.Stop(time.Minute)
+		d.want(t, "journal")
 	})
 }
 

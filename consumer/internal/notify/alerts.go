@@ -15,22 +15,22 @@ import (
 	"github.com/tidegate/tidegate/schema"
 )
 
-// stepAlerts is step for a channel that keeps alerts alive: everything that is due in one
-// post, and once a minute everything that still stands.
+// stepAlerts is step for a channel that keeps alerts alive: once a minute everything that still
+// stands, before anything else, as it would end by itself; then everything that is due in one post.
 func (s *sender) stepAlerts(ctx context.Context, due []store.Dispatch, now time.Time) time.Duration {
+	if !now.Before(s.keepAt) {
+		if !s.keepAlive(ctx, now) {
+			return min(idle, max(0, s.paused.Sub(now)))
+		}
+		s.keepAt = now.Add(channel.KeepAliveEvery)
+		return 0 // with a lease that is looked after
+	}
 	if len(due) > 0 {
 		slices.SortFunc(due, func(a, b store.Dispatch) int { return cmp.Compare(a.ID, b.ID) })
 		s.fire(ctx, due, now)
 		return 0
 	}
-	if wait := s.keepAt.Sub(now); wait > 0 {
-		return min(s.rest(), wait)
-	}
-	if !s.keepAlive(ctx, now) {
-		return min(idle, max(0, s.paused.Sub(now)))
-	}
-	s.keepAt = now.Add(channel.KeepAliveEvery)
-	return s.rest()
+	return min(s.rest(), s.keepAt.Sub(now))
 }
 
 // fire posts dispatches as alerts, in order. Where Alertmanager finds one of them
@@ -53,7 +53,7 @@ func (s *sender) fire(ctx context.Context, due []store.Dispatch, now time.Time) 
 			if !s.mayGoOn(ctx) {
 				return
 			}
-			s.fire(ctx, part, now)
+			s.fire(ctx, part, time.Now())
 		}
 		return
 	}

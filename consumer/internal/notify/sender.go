@@ -177,14 +177,19 @@ func (s *sender) claim(ctx context.Context) (due []store.Dispatch, held bool, er
 	})
 }
 
-// mayGoOn says whether another request may follow within one step: the lease, which it
-// prolongs, is still here, and the channel does not want to be left alone.
+// mayGoOn says whether another request may follow within one step: the lease is here for at least
+// half its time, for which it is prolonged where need be, and the channel does not want to be left
+// alone.
 func (s *sender) mayGoOn(ctx context.Context) bool {
 	now := time.Now()
 	if now.Before(s.paused) || s.ended() {
 		return false
 	}
 	_, held, err := s.w.o.Outbox.Claim(ctx, store.Claim{Channel: s.channel.Name, Owner: s.w.o.Owner, Now: now, TTL: leaseTTL})
+	if err != nil {
+		s.w.log.Warn("database did not prolong the lease", zap.String("channel", s.channel.Name), zap.Error(err))
+		s.paused = time.Now().Add(storeWait)
+	}
 	return err == nil && held
 }
 

@@ -41,7 +41,7 @@ type item struct {
 	value []byte                // its encoded bytes, as they are stored
 
 	unkept   bool // the database refused the dead letter's row: it goes to the topic only
-	hopeless bool // the database refused even that: it is not the data's fault
+	hopeless bool // the database refused all that was left to try: it is not the data's fault
 }
 
 // part returns items from up to, not including, to.

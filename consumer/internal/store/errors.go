@@ -36,7 +36,7 @@ var (
 
 	// ErrRights says, beside ErrMissing or ErrOlder, that this user could not put it right: it
 	// may not make tables. Who only reads need not mind.
-	ErrRights = errors.New("and this user may not make tables there")
+	ErrRights = errors.New("this user may not make tables there")
 
 	// ErrReadOnly says that a store opened for reading was asked to write: a fault of
 	// the caller.

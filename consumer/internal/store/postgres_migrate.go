@@ -108,8 +108,12 @@ func (s *postgresStore) readable(ctx context.Context, all []migration) error {
 	if !errors.Is(err, ErrMissing) && !errors.Is(err, ErrOlder) {
 		return err
 	}
-	if user, creates, asked := s.mayCreate(ctx); asked == nil && !creates {
-		err = fmt.Errorf("%w: %w (user %s, schema %s)", err, ErrRights, user, s.schema)
+	user, creates, failed := s.mayCreate(ctx)
+	if failed != nil {
+		return fmt.Errorf("ask for rights: %w", failed)
+	}
+	if !creates {
+		return fmt.Errorf("%w (%w: user %s, schema %s)", err, ErrRights, user, s.schema)
 	}
 	return err
 }

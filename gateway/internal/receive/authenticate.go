@@ -29,11 +29,11 @@ type proof struct {
 // design. uses remembers each token's last sum, by position; nil: none is remembered. buf is scratch that is
 // returned for the next call.
 //
-// Of the app and its tokens nothing is read where the sum is remembered: with hundreds of apps each
-// of them is a memory access that the processor waits for, and they were most of what this took.
+// Tokens are not read here where the sum is remembered: with hundreds of apps each is two memory
+// accesses that the processor waits for, and they were most of what this took.
 func authenticate(app *apps.App, uses []*tokenUse, q *query, now time.Time, window time.Duration, buf []byte) (proof, []byte, refusal) {
 	tokens := len(uses)
-	if uses == nil {
+	if tokens == 0 {
 		tokens = len(app.Tokens)
 	}
 	if tokens == 0 {
@@ -51,7 +51,7 @@ func authenticate(app *apps.App, uses []*tokenUse, q *query, now time.Time, wind
 	words, short := timeWords(requestTime)
 	for i := range tokens {
 		var last *remembered
-		if short && uses != nil {
+		if short && len(uses) > 0 {
 			last = &uses[i].sum
 		}
 		match, known := last.matches(words, &sign)

@@ -52,8 +52,8 @@ const lastRefusals = 20 // that are shown of each app
 // refusals. It survives reloads of the apps file. All methods may be called from any
 // goroutine and none of them waits.
 type ledger struct {
-	// What each callback that is let through changes stands together, in 64 bytes: all apps'
-	// ledgers are not in a processor's cache at once.
+	// What a callback that is accepted changes stands together, in 64 bytes: not all apps' ledgers
+	// are in a processor's cache at once.
 	alarms bucket       // of the quota alarm, at the app's alarm_rate_limit
 	others bucket       // of everything else, at its rate_limit
 	last   atomic.Int64 // last callback that was let through, Unix milliseconds; 0: none yet
