@@ -58,8 +58,8 @@ func TestConsumersShareAPostgresStore(t *testing.T) {
 	}
 }
 
-// A database that is away at the start is waited for, until the consumer is told to stop; one that lets nobody in is a mistake
-// that ends the start. The password is nowhere.
+// A database that is away at the start is waited for, until the consumer is told to stop; one
+// that lets nobody in is a mistake that ends the start. The password is nowhere.
 func TestStartWaitsForPostgres(t *testing.T) {
 	b := newBench(t, allTopics())
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")

@@ -20,8 +20,9 @@ type runCommand struct {
 	settings `embed:""`
 }
 
-// Run consumes until a signal comes, which also ends a start that waits for its database. A mistake in the settings or the apps file, or a
-// store that cannot be opened, is an error before anything is consumed.
+// Run consumes until a signal comes, which also ends a start that waits for its database. A
+// mistake in the settings or the apps file, or a store that cannot be opened, is an error before
+// anything is consumed.
 func (c *runCommand) Run(con *process.Console) error {
 	if errs := c.wrong(true); len(errs) > 0 {
 		return errors.Join(errs...)

@@ -25,7 +25,7 @@ const exitAtOnce = 130
 // called first, if at all, then either Run or Stop.
 type Process struct {
 	log     *zap.Logger
-	signals chan os.Signal // SIGINT, SIGTERM: notified from Start on
+	signals chan os.Signal // SIGINT, SIGTERM: notified from Start on, or Run
 	hangups chan os.Signal // SIGHUP: notified from New on, as it would end a starting process
 	notify  func(chan<- os.Signal, ...os.Signal)
 	exit    func(code int)

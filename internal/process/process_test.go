@@ -52,6 +52,13 @@ func inBubble(d *diary) (*Process, *observer.ObservedLogs) {
 	return p, logs
 }
 
+// noteExit has p note the status with which it would have exited, and close left.
+func noteExit(p *Process, d *diary) (left <-chan struct{}) {
+	c := make(chan struct{})
+	p.exit = func(code int) { d.note(strconv.Itoa(code)); close(c) }
+	return c
+}
+
 func TestStepsRunInReverseOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
@@ -147,8 +154,7 @@ func TestSecondSignalWhileStartingExitsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
 		p, _ := inBubble(&d)
-		left := make(chan struct{})
-		p.exit = func(code int) { d.note(strconv.Itoa(code)); close(left) }
+		left := noteExit(p, &d)
 		_ = p.Start(t.Context(), func(ctx context.Context) error {
 			p.signals <- syscall.SIGTERM
 			<-ctx.Done()
@@ -165,8 +171,7 @@ func TestStartThatGoesOnIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
 		p, _ := inBubble(&d)
-		left := make(chan struct{})
-		p.exit = func(code int) { d.note(strconv.Itoa(code)); close(left) }
+		left := noteExit(p, &d)
 		began := time.Now()
 		_ = p.Start(t.Context(), func(context.Context) error {
 			p.signals <- syscall.SIGTERM
@@ -223,14 +228,7 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
 		p, logs := inBubble(&d)
-		left := make(chan struct{})
-		p.exit = func(code int) {
-			if code != exitAtOnce {
-				t.Errorf("exit status %d", code)
-			}
-			d.note("exit")
-			close(left)
-		}
+		left := noteExit(p, &d)
 		p.OnStop("never reached in a real exit", d.step("last"))
 		p.OnStop("slow", func(ctx context.Context) error {
 			p.signals <- syscall.SIGTERM
@@ -240,7 +238,7 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 		})
 		p.signals <- syscall.SIGTERM
 		_ = p.Run(t.Context(), time.Minute)
-		d.want(t, "exit", "slow", "last") // the fake exit comes back
+		d.want(t, "130", "slow", "last") // the fake exit comes back
 		if logs.FilterMessage("second signal: exiting at once").Len() != 1 {
 			t.Error("not logged")
 		}

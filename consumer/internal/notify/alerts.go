@@ -22,8 +22,8 @@ func (s *sender) stepAlerts(ctx context.Context, due []store.Dispatch, now time.
 		if !s.keepAlive(ctx, now) {
 			return min(idle, max(0, s.paused.Sub(now)))
 		}
-		s.keepAt = now.Add(channel.KeepAliveEvery)
-		return 0 // with a lease that is looked after
+		s.keepAt = time.Now().Add(channel.KeepAliveEvery) // from its end: it can take longer than that, and the rest has its turn too
+		return 0                                          // the next step prolongs the lease first
 	}
 	if len(due) > 0 {
 		slices.SortFunc(due, func(a, b store.Dispatch) int { return cmp.Compare(a.ID, b.ID) })
@@ -164,12 +164,10 @@ func (s *sender) keepAlive(ctx context.Context, now time.Time) bool {
 		s.paused = now.Add(storeWait)
 		return false
 	}
-	first := true
 	for chunk := range slices.Chunk(kept, claimLimit) {
-		if !first && !s.mayGoOn(ctx) {
+		if !s.mayGoOn(ctx) {
 			return false
 		}
-		first = false
 		var alerts []channel.Alert
 		for i := range chunk {
 			alerts = append(alerts, s.alert(&chunk[i], now, s.periodEnd(&chunk[i])))

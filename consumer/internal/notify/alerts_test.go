@@ -287,6 +287,25 @@ func TestSlowAlertmanagerCostsNoLease(t *testing.T) {
 	}
 }
 
+// TestWhatStandsKeepsNothingElseWaiting, also where it takes longer to repeat than the time in
+// which it is repeated.
+func TestWhatStandsKeepsNothingElseWaiting(t *testing.T) {
+	runManager(t, func(b *bench, m *fakeManager) {
+		b.places.set("am", func(r *sent) (*http.Response, error) {
+			time.Sleep(9 * time.Second)
+			return m.answer(r)
+		})
+		b.tell("1 step warning")
+		b.work(crowded{b.outbox, 8 * claimLimit}, "a", nil)
+		b.pass(channel.KeepAliveEvery + 20*time.Second) // it is being repeated
+		b.tell("2 step critical")
+		b.pass(4 * time.Minute)
+		if !strings.Contains(m.stands(), "2 critical") {
+			b.Error("the second was not fired")
+		}
+	})
+}
+
 // TestHalvesLeaveTheChannelAlone where it asks for that between them.
 func TestHalvesLeaveTheChannelAlone(t *testing.T) {
 	runManager(t, func(b *bench, m *fakeManager) {

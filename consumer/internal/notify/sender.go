@@ -172,8 +172,13 @@ func (s *sender) claim(ctx context.Context) (due []store.Dispatch, held bool, er
 	if err := s.settle(ctx, nil); err != nil {
 		return nil, false, err
 	}
+	return s.hold(ctx, claimLimit)
+}
+
+// hold takes or prolongs the lease, and returns at most limit of what is due.
+func (s *sender) hold(ctx context.Context, limit int) (due []store.Dispatch, held bool, err error) {
 	return s.w.o.Outbox.Claim(ctx, store.Claim{
-		Channel: s.channel.Name, Owner: s.w.o.Owner, Now: time.Now(), TTL: leaseTTL, Limit: claimLimit,
+		Channel: s.channel.Name, Owner: s.w.o.Owner, Now: time.Now(), TTL: leaseTTL, Limit: limit,
 	})
 }
 
@@ -181,11 +186,10 @@ func (s *sender) claim(ctx context.Context) (due []store.Dispatch, held bool, er
 // half its time, for which it is prolonged where need be, and the channel does not want to be left
 // alone.
 func (s *sender) mayGoOn(ctx context.Context) bool {
-	now := time.Now()
-	if now.Before(s.paused) || s.ended() {
+	if time.Now().Before(s.paused) || s.ended() {
 		return false
 	}
-	_, held, err := s.w.o.Outbox.Claim(ctx, store.Claim{Channel: s.channel.Name, Owner: s.w.o.Owner, Now: now, TTL: leaseTTL})
+	_, held, err := s.hold(ctx, 0)
 	if err != nil {
 		s.w.log.Warn("database did not prolong the lease", zap.String("channel", s.channel.Name), zap.Error(err))
 		s.paused = time.Now().Add(storeWait)

@@ -74,6 +74,17 @@ func TestDeadLetterThatTheStoreRefusesGoesToItsTopicOnly(t *testing.T) {
 	}
 }
 
+// Of a letter that is replayed no row is written, so that it has none to do without, and none of
+// it goes to a topic: what fails once it is a dead letter again is not the data's fault.
+func TestReplayedDeadLetterThatTheStoreRefusesWaits(t *testing.T) {
+	r := newRig(t, nil)
+	record := rawRecord(1, 2, "x")
+	it := r.isolate(item{record: &record, dead: &schema.DeadLetter{}, letter: &store.DeadLetter{}}, store.ErrData)
+	if !it.hopeless || it.unkept || r.logs.Len() != 0 {
+		t.Errorf("hopeless %v, unkept %v, logs %v", it.hopeless, it.unkept, r.logs.All())
+	}
+}
+
 // A store that calls everything the data's fault, an empty transaction too, is broken: the
 // batch waits instead of pouring the topic into dead letters.
 func TestStoreThatRefusesEvenNothingIsWaitedFor(t *testing.T) {

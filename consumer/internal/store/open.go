@@ -20,8 +20,8 @@ import (
 // comes from PGPASSWORD, ~/.pgpass, or the URL. It is never in an error or a log.
 //
 // Errors: ErrURL, ErrNewer, ErrForeign, ErrServer and, with ReadOnly, ErrMissing and ErrOlder,
-// which may have ErrRights beside them, are for the operator. Of any other IsAway says whether the database is away, so that it is
-// worth waiting for; the rest is for the operator, too.
+// which may have ErrRights beside them, are for the operator. Of any other IsAway says whether
+// the database is away, so that it is worth waiting for; the rest is for the operator, too.
 func Open(ctx context.Context, url string, o Options) (Store, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()

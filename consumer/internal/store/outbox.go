@@ -102,7 +102,7 @@ type Claim struct {
 	Owner   string // any text that no other running consumer has
 	Now     time.Time
 	TTL     time.Duration
-	Limit   int
+	Limit   int // 0: the lease alone
 }
 
 // latestLease returns the latest end of a lease that counts: by the clocks that may be apart by

@@ -216,6 +216,10 @@ func testLease(b *outboxBench) {
 	if due, held := b.claim("x", "b"); held || due != nil {
 		b.Errorf("b has %v while a has the lease", due)
 	}
+	due, held, err := b.Claim(b.Context(), Claim{Channel: "x", Owner: "a", Now: b.now, TTL: ttl})
+	if err != nil || !held || len(due) > 0 {
+		b.Errorf("the lease alone: %v, %v, %v", due, held, err)
+	}
 	for range 10 { // prolonged by every claim
 		b.now = b.now.Add(ttl - time.Second)
 		b.want("a", b.due("x"), "1 watch")

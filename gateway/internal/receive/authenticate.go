@@ -32,11 +32,7 @@ type proof struct {
 // Tokens are not read here where the sum is remembered: with hundreds of apps each is two memory
 // accesses that the processor waits for, and they were most of what this took.
 func authenticate(app *apps.App, uses []*tokenUse, q *query, now time.Time, window time.Duration, buf []byte) (proof, []byte, refusal) {
-	tokens := len(uses)
-	if tokens == 0 {
-		tokens = len(app.Tokens)
-	}
-	if tokens == 0 {
+	if len(app.Tokens) == 0 {
 		return proof{by: schema.AuthenticatedNone, position: noPosition}, buf, notRefused
 	}
 	p := proof{by: schema.AuthenticatedSign, position: noPosition}
@@ -49,9 +45,9 @@ func authenticate(app *apps.App, uses []*tokenUse, q *query, now time.Time, wind
 		return p, buf, refusedSignWrong
 	}
 	words, short := timeWords(requestTime)
-	for i := range tokens {
+	for i := range app.Tokens {
 		var last *remembered
-		if short && len(uses) > 0 {
+		if short && uses != nil {
 			last = &uses[i].sum
 		}
 		match, known := last.matches(words, &sign)
