@@ -31,7 +31,7 @@ build: ## bin/gateway bin/consumer bin/local bin/load
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/load ./benchmarks/load
 
 test: build ## all tests with an embedded broker: packages with the race detector, crash and fault loops, then the real binaries end to end but for acceptance's longest
-	$(GO) test -race -timeout 30m $(UNIT)
+	GO="$(GO)" .ci/race -p 3 -timeout 30m $(UNIT)
 	$(GO) test -timeout 10m ./gateway/internal/socket ./gateway/internal/receive # under the race detector they make other system calls
 	.ci/torture
 	$(GO) test -count=1 -timeout 30m -skip '^TestProof(Topic|Flood|Disk|Machine|Stalled|Rolling)' $(E2E)
