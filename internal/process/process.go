@@ -63,8 +63,8 @@ func newProcess(log *zap.Logger, notify func(chan<- os.Signal, ...os.Signal)) *P
 // OnStop registers a stop step. Steps run in reverse order of registration, one at a time;
 // ctx ends when the budget of all steps is used up. Each step has a second at least; one
 // that returns later than that after the budget is left behind, logged, and the next one is
-// taken. An error is logged
-// and becomes part of what Run returns; the other steps are taken all the same.
+// taken. An error is logged and becomes part of what Run returns; the other steps are taken all
+// the same.
 func (p *Process) OnStop(name string, stop func(ctx context.Context) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
