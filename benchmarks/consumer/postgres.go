@@ -278,8 +278,12 @@ func (t *postgresTable) server(ctx context.Context) (version string, err error) 
 	return "PostgreSQL " + version, err
 }
 
+// dropping bounds how long the databases of a part take to go: each waits for a checkpoint, which on
+// a slow disk writes and syncs what millions of rows left.
+const dropping = 3 * time.Minute
+
 func (t *postgresTable) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopping)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropping)
 	defer cancel()
 	var drops []string
 	for _, name := range append(t.copies, t.name) {
