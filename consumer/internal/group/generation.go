@@ -23,7 +23,7 @@ func (g *Group) startGeneration(ctx context.Context, gen *kafka.Generation) {
 		genCtx, cancel := context.WithCancel(genCtx)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
-		r := generation{Group: g, gen: gen, leader: leader, total: shared, cancel: cancel, send: gen.CommitOffsets, committing: make(chan struct{}, 1)}
+		r := generation{Group: g, gen: gen, leader: leader, total: shared, cancel: cancel, commits: newCommitter(g.o.Topic, gen.CommitOffsets)}
 		r.run(genCtx)
 	})
 }
@@ -32,28 +32,11 @@ func (g *Group) startGeneration(ctx context.Context, gen *kafka.Generation) {
 // the next rebalance.
 type generation struct {
 	*Group
-	gen    *kafka.Generation
-	leader bool
-	total  int                // partitions that were shared out; 0 until known, where another member is the leader
-	cancel context.CancelFunc // ends it
-
-	// send commits offsets: the library's CommitOffsets. All commits of a generation go over one
-	// connection, on which those who wait for each other's answers spin instead of sleeping, so
-	// that committing is held by who sends one: capacity 1.
-	send       func(map[string]map[int]int64) error
-	committing chan struct{}
-}
-
-// commitOffset commits an offset, one worker after the other. Errors: the library's, and ctx's
-// where it ended before it was this worker's turn.
-func (r *generation) commitOffset(ctx context.Context, partition int, offset int64) error {
-	select {
-	case r.committing <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-r.committing }()
-	return r.send(map[string]map[int]int64{r.o.Topic: {partition: offset}})
+	gen     *kafka.Generation
+	leader  bool
+	total   int                // partitions that were shared out; 0 until known, where another member is the leader
+	cancel  context.CancelFunc // ends it
+	commits *committer
 }
 
 // run consumes the assigned partitions until ctx ends, or until something calls cancel: a

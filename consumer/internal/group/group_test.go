@@ -103,6 +103,42 @@ func TestHeldUpHandlerIsGivenNothingMore(t *testing.T) {
 	_ = m.end()
 }
 
+// Records that come one at a time while a batch is handled are fetched one at a time. They are one
+// batch all the same: a batch for each fetch would leave a consumer that was slow for a moment behind
+// by all that its reader keeps ready, for as long as records come as fast as it handles batches.
+func TestWhatCameDuringABatchIsTheNextBatch(t *testing.T) {
+	c := newCluster(t, 1)
+	asked := make(chan int64, 100)
+	c.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if topics := request.(*kmsg.FetchRequest).Topics; len(topics) == 1 && len(topics[0].Partitions) == 1 {
+			asked <- topics[0].Partitions[0].FetchOffset
+		}
+		return nil, nil, false
+	})
+	entered, release := make(chan struct{}, 100), make(chan struct{})
+	r := &recorder{handle: func(context.Context, []schema.Record) error {
+		entered <- struct{}{}
+		<-release
+		return nil
+	}}
+	c.produce(0, 1)
+	c.start(r, func(o *Options) { o.BatchWait = patience })
+	<-entered
+	for next := int64(1); next <= 20; next++ {
+		for <-asked != next { // the reader has all before
+		}
+		c.produce(0, 1)
+	}
+	for <-asked != 21 {
+	}
+	close(release)
+	c.awaitCommit(0, 21)
+	if len(r.batches) != 2 {
+		t.Errorf("got %d batches, want the first record and then the 20 that came meanwhile", len(r.batches))
+	}
+}
+
 func TestMissingTopicIsWaitedFor(t *testing.T) {
 	c := newCluster(t, 0)
 	r := &recorder{}

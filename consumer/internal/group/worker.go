@@ -21,8 +21,8 @@ const (
 	fetchWait = 500 * time.Millisecond
 	// fetchBytes is asked for per fetch; a larger record comes all the same.
 	fetchBytes = 2 << 20
-	// queued is how many records the reader keeps ready for the next batch.
-	queued = 256
+	// queueCapacity is how many records the reader keeps ready for the next batch.
+	queueCapacity = 256
 )
 
 // worker consumes one partition during one generation. run is one goroutine; only the
@@ -120,9 +120,9 @@ func (w *worker) note(p progress) {
 }
 
 // fetch collects a batch: until it is full, BatchWait passed since its first record, or
-// the log's end was reached, as of the fetch: waiting there would only add latency, and
-// under load the records that come meanwhile are the next batch. False: nothing was
-// collected; call again.
+// the log's end was reached, as of the fetch, and nothing of a later fetch is here: waiting
+// would only add latency, and under load the records that come meanwhile are the next batch.
+// False: nothing was collected; call again.
 func (w *worker) fetch(ctx context.Context) (batch, bool) {
 	if w.reader == nil {
 		w.open()
@@ -135,13 +135,18 @@ func (w *worker) fetch(ctx context.Context) (batch, bool) {
 	}
 	wait, cancel := context.WithTimeout(ctx, w.o.BatchWait)
 	defer cancel()
-	for len(b.records) < w.o.BatchRecords && b.bytes < w.o.BatchBytes && w.next < b.logEnd {
+	for len(b.records) < w.o.BatchRecords && b.bytes < w.o.BatchBytes && (w.next < b.logEnd || w.queued()) {
 		if !w.take(ctx, wait, &b) {
 			break
 		}
 	}
 	return b, ctx.Err() == nil
 }
+
+// queued reports whether the reader has more at hand. While a batch is handled it goes on, in
+// fetches of a record or two where few come at a time: one such fetch a batch would let a consumer
+// that is slow for a moment fall behind by all that the reader keeps ready, and stay there.
+func (w *worker) queued() bool { return w.reader.Stats().QueueLength > 0 }
 
 // take adds one record to b, waiting for it until wait ends. False: none came.
 func (w *worker) take(ctx, wait context.Context, b *batch) bool {
@@ -215,7 +220,7 @@ func (w *worker) open() {
 		Dialer:                w.o.Conn.Dialer(),
 		Topic:                 w.o.Topic,
 		Partition:             w.partition,
-		QueueCapacity:         queued,
+		QueueCapacity:         queueCapacity,
 		MinBytes:              1,
 		MaxBytes:              fetchBytes,
 		MaxWait:               fetchWait,
@@ -250,7 +255,7 @@ func (w *worker) closeReader() {
 // False: it is over.
 func (w *worker) commit(ctx context.Context) bool {
 	return w.retry(ctx, "commit the offset", func(ctx context.Context) error {
-		err := w.commitOffset(ctx, w.partition, w.next)
+		err := w.commits.commit(ctx, w.partition, w.next)
 		if !fenced(err) {
 			w.committed = w.committed || err == nil
 			return err

@@ -1,0 +1,84 @@
+package group
+
+import (
+	"context"
+	"sync"
+)
+
+// committer commits offsets for the workers of one generation, one request at a time: all of them go
+// over one connection, on which those who wait for each other's answers spin instead of sleeping.
+// What is to be committed while a request is under way gathers, and the next one takes it all, so
+// that a Kafka that answers slowly is not asked more often for having more partitions.
+type committer struct {
+	topic   string
+	send    func(map[string]map[int]int64) error // the library's CommitOffsets
+	sending chan struct{}                        // capacity 1: held by who sends
+
+	mu   sync.Mutex
+	next *commit // guarded by mu: what gathers; nil: nothing does
+}
+
+// commit is one request.
+type commit struct {
+	offsets  map[int]int64 // by partition; guarded by the committer's mu while it gathers
+	answered chan struct{} // closed when err is set
+	err      error
+}
+
+func newCommitter(topic string, send func(map[string]map[int]int64) error) *committer {
+	return &committer{topic: topic, send: send, sending: make(chan struct{}, 1)}
+}
+
+// commit commits an offset of a partition, which has one commit at a time. Errors: the library's,
+// and ctx's where it ended before it was this worker's turn; the offset may be committed then.
+func (c *committer) commit(ctx context.Context, partition int, offset int64) error {
+	together := c.gather(partition, offset)
+	select {
+	case c.sending <- struct{}{}:
+		c.answer(together)
+		<-c.sending
+	case <-together.answered:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if together.err == nil || len(together.offsets) == 1 {
+		return together.err
+	}
+	return c.alone(ctx, partition, offset) // the error may be another partition's
+}
+
+// gather has the next request commit offset too.
+func (c *committer) gather(partition int, offset int64) *commit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == nil {
+		c.next = &commit{offsets: map[int]int64{}, answered: make(chan struct{})}
+	}
+	c.next.offsets[partition] = offset
+	return c.next
+}
+
+// answer sends a request, unless that was done before. The caller holds sending.
+func (c *committer) answer(r *commit) {
+	c.mu.Lock()
+	gathers := c.next == r
+	if gathers {
+		c.next = nil
+	}
+	c.mu.Unlock()
+	if gathers {
+		r.err = c.send(map[string]map[int]int64{c.topic: r.offsets})
+		close(r.answered)
+	}
+}
+
+// alone commits an offset in a request of its own.
+func (c *committer) alone(ctx context.Context, partition int, offset int64) error {
+	select {
+	case c.sending <- struct{}{}:
+		defer func() { <-c.sending }()
+		return c.send(map[string]map[int]int64{c.topic: {partition: offset}})
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

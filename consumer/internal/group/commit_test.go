@@ -1,0 +1,92 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The library has those spin who wait on one connection for each other's answers. So there is one
+// request at a time, and the next one takes all that came meanwhile.
+func TestCommitsGatherWhileOneIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sending, most, requests atomic.Int32
+		got := map[int]int64{} // written by who sends
+		c := newCommitter("t", func(offsets map[string]map[int]int64) error {
+			most.Store(max(most.Load(), sending.Add(1)))
+			defer sending.Add(-1)
+			time.Sleep(time.Millisecond) // the journey to Kafka
+			requests.Add(1)
+			maps.Copy(got, offsets["t"])
+			return nil
+		})
+		var all sync.WaitGroup
+		for partition := range 12 {
+			all.Go(func() {
+				for offset := range int64(5) {
+					if err := c.commit(t.Context(), partition, offset); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		for partition := range 12 {
+			if got[partition] != 4 {
+				t.Errorf("partition %d is committed up to %d, want 4", partition, got[partition])
+			}
+		}
+		if most.Load() != 1 || requests.Load() > 12 { // 60 without gathering
+			t.Errorf("%d requests, %d at once", requests.Load(), most.Load())
+		}
+	})
+}
+
+// Who waits for a turn when the generation ends does not wait on.
+func TestCommitEndsWithTheGeneration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		forever := make(chan struct{})
+		c := newCommitter("t", func(map[string]map[int]int64) error { <-forever; return nil })
+		var all sync.WaitGroup
+		all.Go(func() { _ = c.commit(t.Context(), 99, 7) })
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		waiting := make(chan error, 1)
+		go func() { waiting <- c.commit(ctx, 1, 8) }()
+		synctest.Wait()
+		cancel()
+		if err := <-waiting; !errors.Is(err, context.Canceled) {
+			t.Errorf("who waited when the generation ended got %v", err)
+		}
+		close(forever)
+		all.Wait()
+	})
+}
+
+// An error is told to the partition that has it, and to no other.
+func TestCommitErrorIsOfOnePartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := errors.New("refused")
+		c := newCommitter("t", func(offsets map[string]map[int]int64) error {
+			time.Sleep(time.Millisecond)
+			if _, has := offsets["t"][3]; has {
+				return refused
+			}
+			return nil
+		})
+		var all sync.WaitGroup
+		for partition := range 6 {
+			all.Go(func() {
+				if err := c.commit(t.Context(), partition, 1); errors.Is(err, refused) != (partition == 3) {
+					t.Errorf("partition %d got %v", partition, err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
