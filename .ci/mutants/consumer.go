@@ -76,4 +76,32 @@ var consumerMutants = []mutant{
 			"zap.Int64(\"offset\", m.Offset))\n",
 		}},
 	},
+	{
+		name: "a-batch-is-one-fetch", promise: "group", pkg: groupPkg, test: "TestWhatCameDuringABatchIsTheNextBatch",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"w.next < b.logEnd || w.queued()",
+			"w.next < b.logEnd",
+		}},
+	},
+	{
+		name: "one-commit-a-request", promise: "group", pkg: groupPkg, test: "TestCommitsGatherWhileOneIsUnderWay",
+		edits: []edit{{
+			"consumer/internal/group/commit.go",
+			"	if c.next == nil {",
+			"	if true {",
+		}, {
+			"consumer/internal/group/commit.go",
+			"	gathers := c.next == r\n	if gathers {",
+			"	gathers := true\n	if c.next == r {",
+		}},
+	},
+	{
+		name: "anothers-commit-error-is-told", promise: "group", pkg: groupPkg, test: "TestCommitErrorIsOfOnePartition",
+		edits: []edit{{
+			"consumer/internal/group/commit.go",
+			"together.err == nil || len(together.offsets) == 1",
+			"true",
+		}},
+	},
 }

@@ -32,6 +32,9 @@ func newCommitter(topic string, send func(map[string]map[int]int64) error) *comm
 // commit commits an offset of a partition, which has one commit at a time. Errors: the library's,
 // and ctx's where it ended before it was this worker's turn; the offset may be committed then.
 func (c *committer) commit(ctx context.Context, partition int, offset int64) error {
+	if err := ctx.Err(); err != nil {
+		return err // and nobody else commits it
+	}
 	together := c.gather(partition, offset)
 	select {
 	case c.sending <- struct{}{}:

@@ -8,6 +8,8 @@
 //     goroutine. Batches of different partitions run side by side.
 //   - Memory does not grow with lag: a partition holds one batch (Options.BatchRecords,
 //     Options.BatchBytes) and the fetcher's queue, and fetches no further until it was handled.
+//   - A consumer that was slow for a moment catches up: what came while a batch was handled is in
+//     the next one, and what the partitions have to commit goes to Kafka together.
 //   - Nothing is passed over in silence. An offset that does not follow the last one is a
 //     gap: logged with its size and counted in _offset_gaps_total. Our raw topics have
 //     neither transactions nor compaction, whose markers and holes would look the same; a
