@@ -47,11 +47,17 @@ func TestCommitsGatherWhileOneIsUnderWay(t *testing.T) {
 	})
 }
 
-// Who waits for a turn when the generation ends does not wait on.
+// Who waits for a turn when the generation ends does not wait on, and who comes after its end has
+// nothing committed.
 func TestCommitEndsWithTheGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		forever := make(chan struct{})
-		c := newCommitter("t", func(map[string]map[int]int64) error { <-forever; return nil })
+		got := map[int]int64{} // written by who sends
+		c := newCommitter("t", func(offsets map[string]map[int]int64) error {
+			<-forever
+			maps.Copy(got, offsets["t"])
+			return nil
+		})
 		var all sync.WaitGroup
 		all.Go(func() { _ = c.commit(t.Context(), 99, 7) })
 		synctest.Wait()
@@ -63,8 +69,17 @@ func TestCommitEndsWithTheGeneration(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, context.Canceled) {
 			t.Errorf("who waited when the generation ended got %v", err)
 		}
+		if err := c.commit(ctx, 2, 9); !errors.Is(err, context.Canceled) {
+			t.Errorf("who came after the generation's end got %v", err)
+		}
 		close(forever)
 		all.Wait()
+		if err := c.commit(t.Context(), 3, 1); err != nil {
+			t.Error(err)
+		}
+		if _, has := got[2]; has || got[99] != 7 || got[3] != 1 {
+			t.Errorf("committed: %v", got)
+		}
 	})
 }
 
