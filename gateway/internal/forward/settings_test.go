@@ -3,6 +3,7 @@ package forward
 import (
 	"bytes"
 	"context"
+	"math"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -111,15 +112,17 @@ func (r *rig) stamped(from, to time.Time) {
 func TestClockTwoHoursAhead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, kfake.SeedTopics(3, testTopic))
-	var behind atomic.Int64 // of the brokers' clock
-	behind.Store(int64(2 * time.Hour))
+	// The moment at which the brokers' clock, two hours behind, is set right, in milliseconds. What was on its way then is
+	// refused as well, so that what is stamped before it is never accepted.
+	var right atomic.Int64
+	right.Store(math.MaxInt64)
 	r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidTimestamp, Count: -1, When: func(request kmsg.Request) bool {
 		var b kmsg.RecordBatch
 		if err := b.ReadFrom(request.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records); err != nil {
 			return false
 		}
 		// message.timestamp.after.max.ms is an hour.
-		return time.UnixMilli(b.MaxTimestamp).After(time.Now().Add(time.Hour - time.Duration(behind.Load())))
+		return b.FirstTimestamp < right.Load() || time.UnixMilli(b.MaxTimestamp).After(time.Now().Add(time.Hour))
 	}})
 	r.produce = func(o *producerOptions) { small(o); r.counted(o) }
 	r.start()
@@ -138,10 +141,10 @@ func TestClockTwoHoursAhead(t *testing.T) {
 	for range 10 {
 		r.synced(r.append(testTopic, apps(32)...))
 	}
-	right := time.Now()
-	behind.Store(0)
+	now := time.Now()
+	right.Store(now.UnixMilli())
 	r.drain()
-	r.stamped(right, time.Now())
+	r.stamped(now, time.Now())
 	if n := r.inOrder(testTopic, r.fetch(testTopic)); n > 0 {
 		t.Errorf("%d duplicates", n)
 	}
