@@ -1,6 +1,6 @@
 package main
 
-// consumerMutants are of the consumer: the order of save, publish and commit.
+// consumerMutants are of the consumer: the order of save, publish and commit, and of the group: gaps, batches, commits.
 var consumerMutants = []mutant{
 	{
 		name: "publish-before-save", promise: "pipeline", pkg: pipelinePkg, test: "TestKilledWhilePublishing/memory",
@@ -97,10 +97,42 @@ var consumerMutants = []mutant{
 		}},
 	},
 	{
+		name: "commit-after-the-generations-end", promise: "group", pkg: groupPkg, test: "TestCommitEndsWithTheGeneration",
+		edits: []edit{{
+			"consumer/internal/group/commit.go",
+			"		return err // and nobody else commits it\n",
+			"		_ = err\n",
+		}},
+	},
+	{
+		name: "commit-hides-that-the-topic-is-new", promise: "group", pkg: groupPkg, test: "TestTopicMadeAnewDuringABatch",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"		if w.outlived(ctx) {\n			return nil\n		}\n",
+			"",
+		}},
+	},
+	{
+		name: "old-errors-hold-up", promise: "group", pkg: groupPkg, test: "TestErrorsOfAnOutageThatIsOver",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"	case w.queued():\n",
+			"	case false:\n",
+		}},
+	},
+	{
+		name: "groups-error-is-asked-about-alone", promise: "group", pkg: groupPkg, test: "TestCommitErrorOfTheGroupIsEverybodys",
+		edits: []edit{{
+			"consumer/internal/group/commit.go",
+			" || ofAll(err) {",
+			" {",
+		}},
+	},
+	{
 		name: "anothers-commit-error-is-told", promise: "group", pkg: groupPkg, test: "TestCommitErrorIsOfOnePartition",
 		edits: []edit{{
 			"consumer/internal/group/commit.go",
-			"together.err == nil || len(together.offsets) == 1",
+			"err == nil || len(together.offsets) == 1 || ofAll(err)",
 			"true",
 		}},
 	},

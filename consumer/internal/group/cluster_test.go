@@ -68,8 +68,7 @@ func (c *cluster) create(partitions int32) {
 	}
 }
 
-// produce appends n records to a partition; their values are their offsets, on a log
-// that only produce writes to.
+// produce appends n records to a partition; their values count from 0 in each call.
 func (c *cluster) produce(partition int32, n int) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -86,7 +85,7 @@ func (c *cluster) produce(partition int32, n int) {
 	}
 }
 
-// grow gives the topic more partitions, and waits until a producer can use them.
+// grow gives the topic more partitions, before the first produce: a producer would not know them.
 func (c *cluster) grow(total int32) {
 	c.t.Helper()
 	req := kmsg.NewPtrCreatePartitionsRequest()
@@ -98,7 +97,6 @@ func (c *cluster) grow(total int32) {
 	if err != nil || res.Topics[0].ErrorCode != 0 {
 		c.t.Fatalf("add partitions: %v %+v", err, res)
 	}
-	c.client.ForceMetadataRefresh()
 }
 
 // committed returns the group's offset of a partition, -1 for none.
@@ -120,7 +118,7 @@ func (c *cluster) awaitCommit(partition int32, want int64) {
 }
 
 // awaitMembers waits until the group is stable with so many members.
-func (c *cluster) awaitMembers(n int) *kfake.GroupInfo {
+func (c *cluster) awaitMembers(n int) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
@@ -128,7 +126,6 @@ func (c *cluster) awaitMembers(n int) *kfake.GroupInfo {
 	if err != nil {
 		c.t.Fatalf("group did not become stable with %d members: %v: %+v", n, err, info)
 	}
-	return info
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {

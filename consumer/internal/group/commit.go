@@ -2,7 +2,10 @@ package group
 
 import (
 	"context"
+	"errors"
 	"sync"
+
+	"github.com/segmentio/kafka-go"
 )
 
 // committer commits offsets for the workers of one generation, one request at a time: all of them go
@@ -38,16 +41,35 @@ func (c *committer) commit(ctx context.Context, partition int, offset int64) err
 	together := c.gather(partition, offset)
 	select {
 	case c.sending <- struct{}{}:
-		c.answer(together)
+		if ctx.Err() == nil {
+			c.sendOnce(together)
+		}
 		<-c.sending
 	case <-together.answered:
 	case <-ctx.Done():
-		return ctx.Err()
 	}
-	if together.err == nil || len(together.offsets) == 1 {
-		return together.err
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := together.err; err == nil || len(together.offsets) == 1 || ofAll(err) {
+		return err
 	}
 	return c.alone(ctx, partition, offset) // the error may be another partition's
+}
+
+// ofAll reports whether an error of a commit is that of all partitions in it: nothing was answered, or
+// the answer is the group's.
+func ofAll(err error) bool {
+	code, answered := errors.AsType[kafka.Error](err)
+	if !answered || fenced(err) {
+		return true
+	}
+	switch code {
+	case kafka.GroupLoadInProgress, kafka.GroupCoordinatorNotAvailable, kafka.NotCoordinatorForGroup, kafka.GroupAuthorizationFailed:
+		return true
+	default:
+		return false
+	}
 }
 
 // gather has the next request commit offset too.
@@ -61,8 +83,8 @@ func (c *committer) gather(partition int, offset int64) *commit {
 	return c.next
 }
 
-// answer sends a request, unless that was done before. The caller holds sending.
-func (c *committer) answer(r *commit) {
+// sendOnce sends a request, unless that was done before. The caller holds sending.
+func (c *committer) sendOnce(r *commit) {
 	c.mu.Lock()
 	gathers := c.next == r
 	if gathers {
@@ -80,6 +102,9 @@ func (c *committer) alone(ctx context.Context, partition int, offset int64) erro
 	select {
 	case c.sending <- struct{}{}:
 		defer func() { <-c.sending }()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		return c.send(map[string]map[int]int64{c.topic: {partition: offset}})
 	case <-ctx.Done():
 		return ctx.Err()

@@ -3,16 +3,18 @@ package group
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/segmentio/kafka-go"
 )
 
-// The library has those spin who wait on one connection for each other's answers. So there is one
-// request at a time, and the next one takes all that came meanwhile.
+// Requests go out one at a time, and the next one takes all that came meanwhile.
 func TestCommitsGatherWhileOneIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sending, most, requests atomic.Int32
@@ -51,10 +53,10 @@ func TestCommitsGatherWhileOneIsUnderWay(t *testing.T) {
 // nothing committed.
 func TestCommitEndsWithTheGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		forever := make(chan struct{})
+		release := make(chan struct{})
 		got := map[int]int64{} // written by who sends
 		c := newCommitter("t", func(offsets map[string]map[int]int64) error {
-			<-forever
+			<-release
 			maps.Copy(got, offsets["t"])
 			return nil
 		})
@@ -72,7 +74,7 @@ func TestCommitEndsWithTheGeneration(t *testing.T) {
 		if err := c.commit(ctx, 2, 9); !errors.Is(err, context.Canceled) {
 			t.Errorf("who came after the generation's end got %v", err)
 		}
-		close(forever)
+		close(release)
 		all.Wait()
 		if err := c.commit(t.Context(), 3, 1); err != nil {
 			t.Error(err)
@@ -86,7 +88,7 @@ func TestCommitEndsWithTheGeneration(t *testing.T) {
 // An error is told to the partition that has it, and to no other.
 func TestCommitErrorIsOfOnePartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		refused := errors.New("refused")
+		refused := kafka.OffsetMetadataTooLarge
 		c := newCommitter("t", func(offsets map[string]map[int]int64) error {
 			time.Sleep(time.Millisecond)
 			if _, has := offsets["t"][3]; has {
@@ -104,4 +106,55 @@ func TestCommitErrorIsOfOnePartition(t *testing.T) {
 		}
 		all.Wait()
 	})
+}
+
+// What the group refuses, or Kafka does not answer, nobody asks about alone: twelve would wait for
+// twelve answers, one after the other. And nobody asks once the generation is over.
+func TestCommitErrorOfTheGroupIsEverybodys(t *testing.T) {
+	for _, refused := range []error{kafka.GroupCoordinatorNotAvailable, kafka.IllegalGeneration, io.ErrUnexpectedEOF} {
+		t.Run(refused.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var requests atomic.Int32
+				c := newCommitter("t", func(map[string]map[int]int64) error {
+					requests.Add(1)
+					time.Sleep(time.Millisecond)
+					return refused
+				})
+				var all sync.WaitGroup
+				for partition := range 12 {
+					all.Go(func() {
+						if err := c.commit(t.Context(), partition, 1); !errors.Is(err, refused) {
+							t.Errorf("partition %d got %v", partition, err)
+						}
+					})
+				}
+				all.Wait()
+				if n := requests.Load(); n > 2 { // the first one's, and that of all others
+					t.Errorf("%d requests", n)
+				}
+			})
+		})
+	}
+}
+
+func TestNoCommitBeginsAfterTheGenerationsEnd(t *testing.T) {
+	for range 50 { // a select takes any of what is ready
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			c := newCommitter("t", func(map[string]map[int]int64) error {
+				if ctx.Err() != nil {
+					t.Error("a request began after the end")
+				}
+				time.Sleep(4 * time.Second)
+				return kafka.OffsetMetadataTooLarge
+			})
+			var all sync.WaitGroup
+			for partition := range 4 {
+				all.Go(func() { _ = c.commit(ctx, partition, 1) })
+			}
+			time.Sleep(5 * time.Second) // the second request is under way
+			cancel()
+			all.Wait()
+		})
+	}
 }

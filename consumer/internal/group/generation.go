@@ -40,7 +40,7 @@ type generation struct {
 }
 
 // run consumes the assigned partitions until ctx ends, or until something calls cancel: a
-// worker that the coordinator fenced, or the monitor. The generation ends for all its
+// worker (fenced by the coordinator, its handler failed, its topic was made anew), or the monitor. The generation ends for all its
 // functions when one returns, so this is the only one, and it returns last.
 func (r *generation) run(ctx context.Context) {
 	starts, ok := r.starts(ctx, r.gen, r.leader)
@@ -105,7 +105,7 @@ func (r *generation) consume(ctx context.Context, starts map[int]int64) {
 	workers := make([]*worker, 0, len(starts))
 	for partition, offset := range starts {
 		w := newWorker(r, partition, offset)
-		w.committed = slices.ContainsFunc(r.gen.Assignments[r.o.Topic], func(a kafka.PartitionAssignment) bool {
+		w.hasCommit = slices.ContainsFunc(r.gen.Assignments[r.o.Topic], func(a kafka.PartitionAssignment) bool {
 			return a.ID == partition && a.Offset >= 0
 		})
 		workers = append(workers, w)

@@ -7,7 +7,7 @@
 //   - Records of a partition are handed over in offset order, one batch at a time, by one
 //     goroutine. Batches of different partitions run side by side.
 //   - Memory does not grow with lag: a partition holds one batch (Options.BatchRecords,
-//     Options.BatchBytes) and the fetcher's queue, and fetches no further until it was handled.
+//     Options.BatchBytes) and the reader's queue, and fetches no further once that is full.
 //   - A consumer that was slow for a moment catches up: what came while a batch was handled is in
 //     the next one, and what the partitions have to commit goes to Kafka together.
 //   - Nothing is passed over in silence. An offset that does not follow the last one is a
@@ -15,7 +15,7 @@
 //     neither transactions nor compaction, whose markers and holes would look the same; a
 //     topic that has them would report gaps that lost nothing.
 //   - A worker ends promptly when its generation does: the context that Handle got is
-//     cancelled, and what Handle returns afterwards is not committed.
+//     cancelled, and a batch that is finished afterwards is not committed.
 //
 // The library's Reader with a GroupID breaks several of these after a rebalance
 // (segmentio/kafka-go #1308, #1398, #387, #1248), so this package drives ConsumerGroup and
@@ -136,10 +136,10 @@ type Group struct {
 
 	fail  context.CancelCauseFunc // set by Run; ends it with an error
 	wg    sync.WaitGroup          // the generation's goroutine and closing readers
-	begun bool                    // owned by the generation: this member knew its offsets before
+	begun bool                    // owned by the generation: the group has consumed before: Options.Begun, or this member has had offsets
 
 	refusedSince time.Time // owned by the generation: of the first refusal of the share in a row
-	content      bool      // owned by the generation: the share was not refused before
+	content      bool      // owned by the generation: a share was accepted once
 }
 
 // New returns a Group that is not running. It does not touch the network.
@@ -176,8 +176,9 @@ func (g *Group) Assigned() int { return int(g.assigned.Load()) }
 
 // Run consumes until ctx ends (nil) or something fatal happens: the handler's error,
 // OnAssigned's, or settings that the library refuses. A Kafka that is away, a topic that
-// is missing and a coordinator that is loading are waited for. On return this member has
-// left the group and no goroutine is left. Call it once.
+// is missing and a coordinator that is loading are waited for. On return no goroutine is left, and
+// this member has left the group; where Kafka was away or a join was cut off, Kafka drops it after
+// SessionTimeout. Call it once.
 func (g *Group) Run(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -190,9 +191,6 @@ func (g *Group) Run(ctx context.Context) error {
 		}
 		if err := g.member(ctx); err != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return g.result(ctx)
 		}
 	}
 }
@@ -212,7 +210,8 @@ type fatalError struct{ err error }
 func (e *fatalError) Error() string { return e.err.Error() }
 
 // member joins the group and runs one generation after the other. It returns nil when
-// ctx ended or the topic went away; the member has left the group then.
+// ctx ended or the topic went away, and the error where something fatal happened; the member has
+// left the group then, as far as Run says.
 func (g *Group) member(ctx context.Context) error {
 	var open connections
 	dialer := g.o.Conn.Dialer()
@@ -270,7 +269,7 @@ func (g *Group) generations(ctx context.Context, cg *kafka.ConsumerGroup) error 
 	}
 }
 
-// Least time between the starts of two generations, which can end as soon as they begin.
+// Pauses between the starts of two generations, which can end as soon as they begin.
 // With the topic gone the library would run through hundreds a second, and for two seconds
 // the connection's own layout still says that it is there.
 const (
@@ -279,7 +278,7 @@ const (
 )
 
 // joinFailed notes an error of joining. The library has gone on to try again, after a
-// second: a young cluster answers 14 or 15 (coordinator loading, not available) for some.
+// second: a young cluster answers 14 or 15 (coordinator loading, not available) for seconds.
 func (g *Group) joinFailed(err error) {
 	if errors.Is(err, kafka.RebalanceInProgress) {
 		g.log.Info("another rebalance began while joining")

@@ -409,6 +409,86 @@ func TestRebalanceLosesNothingAndOverlapsNothing(t *testing.T) {
 	}
 }
 
+// A topic that is deleted and made again while a batch of it is handled: the batch's commit would be
+// of the new log, and what is new would be taken for handled.
+func TestTopicMadeAnewDuringABatch(t *testing.T) {
+	c := newCluster(t, 1)
+	c.produce(0, 5)
+	entered, release := make(chan struct{}, 1), make(chan struct{})
+	r := &recorder{handle: func(_ context.Context, records []schema.Record) error {
+		if records[0].Offset == 5 {
+			select {
+			case entered <- struct{}{}:
+				<-release
+			default: // again, of the new log
+			}
+		}
+		return nil
+	}}
+	core, logs := observer.New(zap.DebugLevel)
+	c.start(r, func(o *Options) { o.Log, o.Poll, o.Heartbeat = zap.New(core), time.Hour, 0 })
+	c.awaitCommit(0, 5)
+	c.produce(0, 5)
+	<-entered
+	if err := c.DeleteTopic(testTopic); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the reader has met an error", func() bool { return logs.FilterMessage("kafka-go reports about a reader").Len() > 0 })
+	c.create(1)
+	c.connect()
+	c.produce(0, 50)
+	close(release)
+	c.awaitCommit(0, 50)
+	if got := r.of(0); !slices.Equal(got[:10], span(0, 10)) || !slices.Equal(got[10:], span(0, 50)) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// The errors of an outage that was over before its batch was hold nobody up and are no outage now.
+func TestErrorsOfAnOutageThatIsOver(t *testing.T) {
+	c := newCluster(t, 1)
+	c.produce(0, 1)
+	var broken atomic.Bool
+	var refused atomic.Int32
+	beyond := make(chan struct{}, 1000)
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.KafkaStorageError, Count: -1, When: func(request kmsg.Request) bool {
+		if request.(*kmsg.FetchRequest).Topics[0].Partitions[0].FetchOffset == 2 {
+			beyond <- struct{}{} // so the reader has the record before it
+		}
+		if broken.Load() {
+			refused.Add(1)
+		}
+		return broken.Load()
+	}})
+	entered, release := make(chan struct{}), make(chan struct{})
+	r := &recorder{handle: func(_ context.Context, records []schema.Record) error {
+		if records[0].Offset == 0 {
+			close(entered)
+			<-release
+		}
+		return nil
+	}}
+	m := c.start(r, nil)
+	<-entered
+	broken.Store(true)
+	eventually(t, "several fetches were refused", func() bool { return refused.Load() > 10 })
+	broken.Store(false)
+	c.produce(0, 1)
+	select {
+	case <-beyond:
+	case <-time.After(patience):
+		t.Fatal("the reader did not recover")
+	}
+	close(release)
+	c.awaitCommit(0, 2)
+	if n := m.logs.FilterMessage("could not fetch, trying again").Len(); n > 0 {
+		t.Errorf("%d lines of an outage that is over", n)
+	}
+	if got := r.of(0); !slices.Equal(got, span(0, 2)) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestCoordinatorThatIsLoadingIsWaitedFor(t *testing.T) {
 	for _, test := range []struct {
 		name string

@@ -52,10 +52,11 @@ func (m *metrics) setHeadroom(kept, age time.Duration) {
 	m.headroom.Set((kept - age).Seconds())
 }
 
-// forget removes the gauges of partitions that were given back.
+// forget has the gauges tell nothing of partitions that were given back.
 func (m *metrics) forget(partitions map[int]int64) {
 	for p := range partitions {
 		m.lag.DeleteLabelValues(strconv.Itoa(p))
 	}
 	m.lagSeconds.Set(0)
+	m.headroom.Set(math.Inf(1))
 }

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// retentionAge is how old a retention that was asked for may get.
+// retentionAge is for how long an answer about the retention is used.
 const retentionAge = time.Minute
 
 // monitor watches one generation: lag, time until retention overtakes it, and two things
@@ -17,9 +17,9 @@ type monitor struct {
 	*generation
 	workers []*worker
 
-	kept    time.Duration // retention of the topic; negative: no limit
-	asked   time.Time     // when kept was asked for; zero: never
-	waiting map[int]time.Time
+	kept    time.Duration     // retention of the topic; negative: no limit
+	asked   time.Time         // when kept was asked for; zero: never
+	waiting map[int]time.Time // by partition: since when its oldest record waits
 }
 
 // run looks every Poll until ctx ends.
@@ -77,7 +77,7 @@ func (m *monitor) look(ctx context.Context) error {
 // report sets the gauges, and ends the generation where a log ends too early.
 func (m *monitor) report(done map[int]progress, ranges map[int]logRange) {
 	now := time.Now()
-	var lag time.Duration
+	var age time.Duration
 	for p, d := range done {
 		r := ranges[p]
 		if r.end < d.next {
@@ -88,16 +88,17 @@ func (m *monitor) report(done map[int]progress, ranges map[int]logRange) {
 		}
 		behind := max(0, r.end-d.next)
 		m.metrics.lag.WithLabelValues(strconv.Itoa(p)).Set(float64(behind))
-		lag = max(lag, m.age(p, behind, d.oldest, now))
+		age = max(age, m.age(p, behind, d.oldest, now))
 	}
-	m.metrics.lagSeconds.Set(lag.Seconds())
+	m.metrics.lagSeconds.Set(age.Seconds())
 	if !m.asked.IsZero() {
-		m.metrics.setHeadroom(m.kept, lag)
+		m.metrics.setHeadroom(m.kept, age)
 	}
 }
 
-// age returns for how long the oldest record that was not handled has waited: since it
-// was produced, where it is in hand, else at least since it was first seen to be there.
+// age returns for how long the oldest record that was not handled has waited: since it was
+// produced, where it is in hand; from then until the next batch is, since the same time, which is
+// rather too much; and before the first batch since it was first seen to be there.
 func (m *monitor) age(p int, behind int64, oldest, now time.Time) time.Duration {
 	if behind == 0 {
 		delete(m.waiting, p)

@@ -64,7 +64,7 @@ func TestAge(t *testing.T) {
 		{"first seen, not fetched", 4, time.Time{}, 0, 0},
 		{"still not fetched", 4, time.Time{}, 10 * time.Second, 10 * time.Second},
 		{"in hand: since it was produced", 4, now.Add(-time.Hour), 10 * time.Second, time.Hour + 10*time.Second},
-		{"the next one, not fetched: at least that", 2, time.Time{}, 20 * time.Second, time.Hour + 20*time.Second},
+		{"the next one, not fetched: at most that", 2, time.Time{}, 20 * time.Second, time.Hour + 20*time.Second},
 		{"all handled", 0, time.Time{}, 30 * time.Second, 0},
 		{"a clock ahead of ours", 1, now.Add(time.Hour), 40 * time.Second, 0},
 	} {
@@ -89,6 +89,10 @@ func TestHeadroom(t *testing.T) {
 		m.setHeadroom(test.kept, test.age)
 		if got := testutil.ToFloat64(m.headroom); got != test.want {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+		m.forget(nil) // what a member without partitions has to handle, Kafka cannot delete
+		if got := testutil.ToFloat64(m.headroom); !math.IsInf(got, 1) {
+			t.Errorf("%s: %v is left of partitions that were given back", test.name, got)
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 //     of a topic that was deleted, and all records of the new one are new;
 //  5. no committed offset otherwise: at the log's first record.
 //
-// The library hands out -1 or -2 where there is no commit, never an offset.
+// A negative offset of the library's means that there is no commit, see StartOffset in member.
 func (g *Group) starts(ctx context.Context, gen *kafka.Generation, leader bool) (map[int]int64, bool) {
 	starts := make(map[int]int64)
 	fresh := false
@@ -51,7 +51,7 @@ func (g *Group) starts(ctx context.Context, gen *kafka.Generation, leader bool) 
 	return starts, true
 }
 
-// begin does step 4 of starts: it fills in the numbers of partitions that have one
+// begin does step 4 of starts: it fills in the offsets of partitions that have a commit
 // afterwards. It asks for the commits itself, because the library takes any partition that
 // is not in its answer for one without a commit. False: ctx ended.
 func (g *Group) begin(ctx context.Context, gen *kafka.Generation, leader bool, starts map[int]int64) bool {

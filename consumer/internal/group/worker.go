@@ -32,7 +32,8 @@ type worker struct {
 	partition int
 	reader    *kafka.Reader // nil: to be opened at next
 	next      int64         // offset that the next record must have
-	committed bool          // the group has a commit of the partition, as far as is known here
+	outside   bool          // the reader gave up, as next is outside the log
+	hasCommit bool          // the group has a commit of the partition, as far as is known here
 
 	// The reader met an error since the commits were last looked for. Set by the library's
 	// goroutine.
@@ -53,7 +54,7 @@ func newWorker(r *generation, partition int, offset int64) *worker {
 	return &worker{generation: r, partition: partition, next: offset, progress: progress{next: offset}}
 }
 
-// batch is what one fetch collected.
+// batch is what collect returns.
 type batch struct {
 	records []schema.Record
 	logEnd  int64
@@ -64,12 +65,11 @@ type batch struct {
 func (w *worker) run(ctx context.Context) {
 	defer w.closeReader()
 	for ctx.Err() == nil {
-		b, ok := w.fetch(ctx)
+		b, ok := w.collect(ctx)
 		if !ok {
 			continue
 		}
-		if w.suspect.Swap(false) && w.madeAnew(ctx) {
-			w.cancel()
+		if w.outlived(ctx) {
 			return
 		}
 		w.note(progress{next: b.records[0].Offset, oldest: b.records[0].Time})
@@ -88,12 +88,23 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
+// outlived ends the generation, and says so, where the topic was made anew since the reader last met
+// an error. It is asked before a batch is handled, and again before it is committed: that commit
+// would be of another log, and hide what has happened.
+func (w *worker) outlived(ctx context.Context) bool {
+	if !w.suspect.Swap(false) || !w.madeAnew(ctx) {
+		return false
+	}
+	w.cancel()
+	return true
+}
+
 // madeAnew reports whether the topic was deleted and made again under the reader, which goes on
 // at its old offset then, in the middle of another log, when that is long enough. Kafka deletes
 // a topic's commits with it: what was committed and is no more gives it away. An error of
 // the reader is the time to look: it meets one when the topic goes. False also: ctx ended.
 func (w *worker) madeAnew(ctx context.Context) bool {
-	if !w.committed {
+	if !w.hasCommit {
 		return false
 	}
 	var offsets map[int]int64
@@ -119,24 +130,24 @@ func (w *worker) note(p progress) {
 	w.progress = p
 }
 
-// fetch collects a batch: until it is full, BatchWait passed since its first record, or
+// collect makes a batch: until it is full, BatchWait passed since its first record, or
 // the log's end was reached, as of the fetch, and nothing of a later fetch is here: waiting
 // would only add latency, and under load the records that come meanwhile are the next batch.
-// False: nothing was collected; call again.
-func (w *worker) fetch(ctx context.Context) (batch, bool) {
-	if w.reader == nil {
-		w.open()
-	}
+// False: there is none to handle; call again unless ctx ended.
+func (w *worker) collect(ctx context.Context) (batch, bool) {
 	var b batch
+	if w.reader == nil && !w.open(ctx) {
+		return b, false
+	}
 	for len(b.records) == 0 {
-		if !w.take(ctx, ctx, &b) {
+		if !w.take(ctx, &b) {
 			return b, false
 		}
 	}
 	wait, cancel := context.WithTimeout(ctx, w.o.BatchWait)
 	defer cancel()
 	for len(b.records) < w.o.BatchRecords && b.bytes < w.o.BatchBytes && (w.next < b.logEnd || w.queued()) {
-		if !w.take(ctx, wait, &b) {
+		if !w.take(wait, &b) {
 			break
 		}
 	}
@@ -148,12 +159,16 @@ func (w *worker) fetch(ctx context.Context) (batch, bool) {
 // that is slow for a moment fall behind by all that the reader keeps ready, and stay there.
 func (w *worker) queued() bool { return w.reader.Stats().QueueLength > 0 }
 
-// take adds one record to b, waiting for it until wait ends. False: none came.
-func (w *worker) take(ctx, wait context.Context, b *batch) bool {
+// take waits for one record until wait ends, and adds it to b unless it was handled before. False:
+// none came.
+func (w *worker) take(wait context.Context, b *batch) bool {
 	m, err := w.reader.FetchMessage(wait)
 	if err != nil {
 		if wait.Err() == nil {
-			w.readFailed(ctx, err)
+			w.readFailed(err)
+			if len(b.records) == 0 && w.reader != nil && !w.queued() {
+				pause(wait, 100*time.Millisecond)
+			}
 		}
 		return false
 	}
@@ -196,25 +211,35 @@ func record(m *kafka.Message) schema.Record {
 }
 
 // readFailed deals with an error of the reader. An offset outside the log means that the
-// reader gave up: it is replaced, beginning where the log allows. From anything else the
-// reader recovers by itself.
-func (w *worker) readFailed(ctx context.Context, err error) {
-	if !errors.Is(err, kafka.OffsetOutOfRange) {
+// reader gave up: open replaces it. From anything else the reader recovers by itself, and has done
+// so where something lies behind the error: those of a whole outage can lie before one record, when
+// a batch took as long.
+func (w *worker) readFailed(err error) {
+	where := []zap.Field{zap.Int("partition", w.partition), zap.Int64("offset", w.next), zap.Error(err)}
+	switch {
+	case errors.Is(err, kafka.OffsetOutOfRange):
+		w.closeReader()
+		w.outside = true
+	case w.queued():
+		w.log.Debug("could not fetch, and could since", where...)
+	default:
 		w.setUp(false, err)
-		w.log.Warn("could not fetch, trying again", zap.Int("partition", w.partition), zap.Int64("offset", w.next), zap.Error(err))
-		pause(ctx, 100*time.Millisecond)
-		return
-	}
-	w.closeReader()
-	if next, ok := w.within(ctx, w.partition, w.next); ok {
-		w.next = next
-		w.committed = false // of the log as it is now; madeAnew would tell of the same thing again
-		w.note(progress{next: next})
+		w.log.Warn("could not fetch, trying again", where...)
 	}
 }
 
-// open opens a reader at next.
-func (w *worker) open() {
+// open opens a reader at next, or where the log allows when the last one found next outside it.
+// False: ctx ended.
+func (w *worker) open(ctx context.Context) bool {
+	if w.outside {
+		next, ok := w.within(ctx, w.partition, w.next)
+		if !ok {
+			return false
+		}
+		w.next, w.outside = next, false
+		w.hasCommit = false // of the log as it is now; madeAnew would tell of the same thing again
+		w.note(progress{next: next})
+	}
 	w.reader = kafka.NewReader(kafka.ReaderConfig{
 		Brokers:               w.o.Conn.Brokers(),
 		Dialer:                w.o.Conn.Dialer(),
@@ -238,6 +263,7 @@ func (w *worker) open() {
 	if err := w.reader.SetOffset(w.next); err != nil {
 		panic("BUG: new reader refuses an offset: " + err.Error())
 	}
+	return true
 }
 
 // closeReader closes the reader in the background: it can be in a request to a broker
@@ -255,11 +281,15 @@ func (w *worker) closeReader() {
 // False: it is over.
 func (w *worker) commit(ctx context.Context) bool {
 	return w.retry(ctx, "commit the offset", func(ctx context.Context) error {
+		if w.outlived(ctx) {
+			return nil
+		}
 		err := w.commits.commit(ctx, w.partition, w.next)
-		if !fenced(err) {
-			w.committed = w.committed || err == nil
+		if !fenced(err) && !errors.Is(err, kafka.UnknownTopicOrPartition) {
+			w.hasCommit = w.hasCommit || err == nil
 			return err
 		}
+		// So is the generation when its topic is gone: the next one of that name has another log.
 		w.log.Info("the generation was over before a commit: the records come again",
 			zap.Int("partition", w.partition), zap.Int64("offset", w.next), zap.Error(err))
 		w.cancel()
