@@ -11,6 +11,9 @@ COMPARE ?=
 EDGE ?=
 # Flags of benchmarks/consumer, such as CONSUMER_BENCH='--only sqlite --rows 100000 --backlog 500000'.
 CONSUMER_BENCH ?=
+# RACE=1 builds the binaries with the race detector: for make test-kafka, which fails on what it finds.
+RACE ?=
+GOBUILD = $(if $(RACE),GO="$(GO)" .ci/race build,$(GO) build)
 # How often acceptance kills the gateway.
 KILLS ?= 20
 # Packages whose tests start the real binaries; the others need nothing but Go.
@@ -25,13 +28,13 @@ run: build ## everything on this machine with an embedded broker and a demo; Ctr
 
 build: ## bin/gateway bin/consumer bin/local bin/load
 	@mkdir -p bin
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gateway ./gateway
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/consumer ./consumer
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/local ./deploy/local
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/load ./benchmarks/load
+	$(GOBUILD) -trimpath -ldflags '$(LDFLAGS)' -o bin/gateway ./gateway
+	$(GOBUILD) -trimpath -ldflags '$(LDFLAGS)' -o bin/consumer ./consumer
+	$(GOBUILD) -trimpath -ldflags '$(LDFLAGS)' -o bin/local ./deploy/local
+	$(GOBUILD) -trimpath -ldflags '$(LDFLAGS)' -o bin/load ./benchmarks/load
 
 test: build ## all tests with an embedded broker: packages with the race detector, crash and fault loops, then the real binaries end to end but for acceptance's longest
-	GO="$(GO)" .ci/race -p 3 -timeout 30m $(UNIT)
+	GO="$(GO)" .ci/race test -p 3 -timeout 30m $(UNIT)
 	$(GO) test -timeout 10m ./gateway/internal/socket ./gateway/internal/receive # under the race detector they make other system calls
 	.ci/torture
 	$(GO) test -count=1 -timeout 30m -skip '^TestProof(Topic|Flood|Disk|Machine|Stalled|Rolling)' $(E2E)
@@ -42,7 +45,7 @@ torture: ## crash and fault loops of the gateway for as long as asked: DURATION=
 test-postgres: ## what is stored and the consumer's tests over a real PostgreSQL, started here as nobody in a folder of its own, with the race detector
 	.ci/test-postgres
 
-test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes: plaintext, then SASL_SSL with ACLs; most faults are acceptance's
+test-kafka: build ## the end-to-end tests against real Apache Kafka, three nodes: plaintext, then SASL_SSL with ACLs; RACE=1: under the race detector; most faults are acceptance's
 	.ci/test-kafka plaintext -skip '^TestProof'
 	.ci/test-kafka sasl_ssl -skip '^TestProof([^GK]|Gateway[^K]|Kafka[^K])'
 
