@@ -19,6 +19,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/alecthomas/kong"
@@ -51,10 +52,25 @@ var commandLine = process.CommandLine{
 const garbagePercent = 50
 
 func main() {
-	if os.Getenv("GOGC") == "" {
+	tune(os.Getenv)
+	os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// tune sets Go's runtime up for a process that takes callbacks and syncs a file nearly all the time, but
+// for what the environment says.
+//
+// A goroutine in a system call keeps its place among those that may run at a time, GOMAXPROCS, until
+// the scheduler looks, up to 10 ms later. So a sync costs a place, of two on two processors, for
+// about as long as it takes, while requests wait and a processor is idle: there is one place more than
+// processors. Their number is that of the start from then on; the Go runtime would follow a
+// container's limit that is changed.
+func tune(environment func(string) string) {
+	if environment("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}
-	os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	if environment("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 }
 
 // execute runs one command line and returns the exit status.
