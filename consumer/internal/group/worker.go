@@ -109,7 +109,7 @@ func (w *worker) madeAnew(ctx context.Context) bool {
 	}
 	var offsets map[int]int64
 	if !w.retry(ctx, "look for the partition's commit", func(ctx context.Context) (err error) {
-		offsets, err = w.Group.committed(ctx, []int{w.partition})
+		offsets, err = w.committed(ctx, []int{w.partition})
 		return err
 	}) {
 		return false
