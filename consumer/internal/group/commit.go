@@ -33,7 +33,7 @@ func newCommitter(topic string, send func(map[string]map[int]int64) error) *comm
 }
 
 // commit commits an offset of a partition, which has one commit at a time. Errors: the library's,
-// and ctx's where it ended before it was this worker's turn; the offset may be committed then.
+// and ctx's where it has ended; where it did so meanwhile, the offset may be committed.
 func (c *committer) commit(ctx context.Context, partition int, offset int64) error {
 	if err := ctx.Err(); err != nil {
 		return err // and nobody else commits it
@@ -41,15 +41,13 @@ func (c *committer) commit(ctx context.Context, partition int, offset int64) err
 	together := c.gather(partition, offset)
 	select {
 	case c.sending <- struct{}{}:
-		if ctx.Err() == nil {
-			c.sendOnce(together)
-		}
+		c.sendOnce(together)
 		<-c.sending
 	case <-together.answered:
 	case <-ctx.Done():
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return err // and nothing more is asked
 	}
 	if err := together.err; err == nil || len(together.offsets) == 1 || ofAll(err) {
 		return err
@@ -102,9 +100,6 @@ func (c *committer) alone(ctx context.Context, partition int, offset int64) erro
 	select {
 	case c.sending <- struct{}{}:
 		defer func() { <-c.sending }()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		return c.send(map[string]map[int]int64{c.topic: {partition: offset}})
 	case <-ctx.Done():
 		return ctx.Err()

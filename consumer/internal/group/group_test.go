@@ -530,15 +530,20 @@ func TestFailedCommitIsTriedAgain(t *testing.T) {
 	}
 }
 
+// So does one that finds no topic: what comes under its name is another log.
 func TestFencedCommitEndsTheGenerationAndTheRecordsComeAgain(t *testing.T) {
-	c := newCluster(t, 1)
-	c.produce(0, 3)
-	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: testGroup, Err: kerr.IllegalGeneration, Count: 1})
-	r := &recorder{}
-	c.start(r, nil)
-	c.awaitCommit(0, 3)
-	if got := r.of(0); !slices.Equal(got, append(span(0, 3), span(0, 3)...)) {
-		t.Errorf("got %v, want the batch twice", got)
+	for _, refused := range []*kerr.Error{kerr.IllegalGeneration, kerr.UnknownTopicOrPartition} {
+		t.Run(refused.Message, func(t *testing.T) {
+			c := newCluster(t, 1)
+			c.produce(0, 3)
+			c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: testGroup, Err: refused, Count: 1})
+			r := &recorder{}
+			c.start(r, nil)
+			c.awaitCommit(0, 3)
+			if got := r.of(0); !slices.Equal(got, append(span(0, 3), span(0, 3)...)) {
+				t.Errorf("got %v, want the batch twice", got)
+			}
+		})
 	}
 }
 
