@@ -17,7 +17,10 @@
 //   - store: the benchmark of the store alone over PostgreSQL, of consumer/internal/store.
 //   - live: callbacks on schedule to the real gateway at ack level disk; from the gateway's
 //     answer to the event that a reader of the enriched topic has, and from the sending of a
-//     callback that crosses a step to the answer of the Alertmanager that was told.
+//     callback that crosses a step to the answer of the Alertmanager that was told. A Kafka that
+//     has just begun, or has had other work, has to compile what requests of a few records run:
+//     at 500 a second that takes half a processor for over a minute, and the latencies with it.
+//     So as long passes before the first turn.
 //   - rebalance: a second consumer joins, and is killed; from the first moment in which the
 //     group's coordinator says that the generation is stable to the first event of each
 //     partition.

@@ -35,6 +35,7 @@ type scene struct {
 	*bench
 	dir, apps string
 	store     string // its name in variants
+	warmup    time.Duration
 	kafka     kafkaconn.Flags
 	listen    string // of the gateway
 	alerts    *alerts
@@ -47,22 +48,24 @@ func (b *bench) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.kafkaAlone(ctx); err != nil {
+	if err := b.liveOver(ctx, "SQLite", "sqlite:"+filepath.Join(dir, "tidegate.db"), b.Settle); err != nil {
 		return err
 	}
-	if err := b.liveOver(ctx, "SQLite", "sqlite:"+filepath.Join(dir, "tidegate.db")); err != nil || b.Postgres == "" {
-		return err
+	if b.Postgres != "" {
+		t, err := newPostgresTable(ctx, b.Postgres)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(b.liveOver(ctx, "PostgreSQL", t.store(), b.Warmup), t.close(ctx)); err != nil {
+			return err
+		}
 	}
-	t, err := newPostgresTable(ctx, b.Postgres)
-	if err != nil {
-		return err
-	}
-	return errors.Join(b.liveOver(ctx, "PostgreSQL", t.store()), t.close(ctx))
+	return b.kafkaAlone(ctx) // last, of the same Kafka: one that has just begun takes ten times as long
 }
 
 // liveOver measures over one database.
-func (b *bench) liveOver(ctx context.Context, name, store string) (err error) {
-	s := &scene{bench: b, store: name}
+func (b *bench) liveOver(ctx context.Context, name, store string, warmup time.Duration) (err error) {
+	s := &scene{bench: b, store: name, warmup: warmup}
 	if s.dir, err = b.folder("live-" + name); err != nil {
 		return err
 	}
@@ -142,7 +145,7 @@ func (s *scene) startGateway(ctx context.Context) (*stack.Child, error) {
 // load sends callbacks on schedule, first those that do not count, and returns what came of
 // them. In the course of it every app climbs through all steps once.
 func (s *scene) load(ctx context.Context) ([]ledger.Entry, error) {
-	length := s.Warmup + time.Duration(s.Rounds)*s.Turn
+	length := s.warmup + time.Duration(s.Rounds)*s.Turn
 	path := filepath.Join(s.dir, "ledger")
 	alarmsOfAnApp := s.Rate * length.Seconds() / float64(s.Apps)
 	climb := min(10, 32/alarmsOfAnApp) // from 70.5-75.5 % up to 107.5 % at the most; by more than 10 % at once a step would be passed over
@@ -185,7 +188,7 @@ func (s *scene) evaluate(ctx context.Context, entries []ledger.Entry) error {
 	if err := until(ctx, "all events readable", afterwards, func() (bool, error) { return s.seen.count() >= len(accepted), nil }); err != nil {
 		s.refuse("live over %s: of %d callbacks that were answered 200 %d events were readable: %w", s.store, len(accepted), s.seen.count(), err)
 	}
-	if err := s.readable(accepted, time.UnixMicro(begun).Add(s.Warmup)); err != nil {
+	if err := s.readable(accepted, time.UnixMicro(begun).Add(s.warmup)); err != nil {
 		return err
 	}
 	return s.crossings(ctx, accepted)

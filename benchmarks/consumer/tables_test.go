@@ -85,7 +85,7 @@ func TestSmoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options{
-		Rows: 2000, Backlog: 60_000, Apps: 30, Rounds: 1, Turn: 1e9, Warmup: 1e8, Rate: 100, Rebalances: 1,
+		Rows: 2000, Backlog: 60_000, Apps: 30, Rounds: 1, Turn: 1e9, Warmup: 1e8, Settle: 1e8, Rate: 100, Rebalances: 1,
 		Postgres: os.Getenv("TIDEGATE_TEST_POSTGRES"), Bin: bin, Work: t.TempDir(), Out: t.TempDir(),
 	}
 	if err := o.run(t.Context()); err != nil {
