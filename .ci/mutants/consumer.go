@@ -49,15 +49,31 @@ var consumerMutants = []mutant{
 		edits: []edit{{
 			"consumer/internal/group/worker.go",
 			"		w.note(progress{next: b.records[0].Offset, oldest: b.records[0].Time})\n",
-			"		w.note(progress{next: b.records[0].Offset, oldest: b.records[0].Time})\n		if !w.commit(ctx) {\n			return\n		}\n",
+			"		w.note(progress{next: b.records[0].Offset, oldest: b.records[0].Time})\n		w.handled = w.next\n",
 		}},
 	},
 	{
 		name: "commit-for-a-generation-that-ended", promise: "group", pkg: groupPkg, test: "TestNothingIsCommittedForAGenerationThatEnded",
 		edits: []edit{{
 			"consumer/internal/group/worker.go",
-			`return w.retry(ctx, "commit the offset"`,
-			`return w.retry(context.Background(), "commit the offset"`,
+			"		if ctx.Err() != nil {\n			return\n		}\n		w.handled",
+			"		w.handled",
+		}},
+	},
+	{
+		name: "no-commit-at-the-generations-end", promise: "group", pkg: groupPkg, test: "TestGenerationsEndCommitsWhatWasHandled",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"	defer w.commitLast()\n",
+			"",
+		}},
+	},
+	{
+		name: "commit-for-each-batch", promise: "group", pkg: groupPkg, test: "TestCommitsAreApart",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"w.uncommitted() && !time.Now().Before(w.commitAt) &&",
+			"w.uncommitted() &&",
 		}},
 	},
 	{

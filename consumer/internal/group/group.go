@@ -3,7 +3,9 @@
 //
 // What it promises:
 //
-//   - A batch is committed after its Handler returned nil, never before: at least once.
+//   - A batch is committed after its Handler returned nil, never before: at least once. Commits of
+//     a partition are commitEvery apart at least, and a batch waits no longer than that for its own;
+//     where the generation ends before, it is committed then. After a crash it comes again.
 //   - Records of a partition are handed over in offset order, one batch at a time, by one
 //     goroutine. Batches of different partitions run side by side.
 //   - Memory does not grow with lag: a partition holds one batch (Options.BatchRecords,
@@ -54,7 +56,7 @@ const (
 // handler takes the batches.
 type handler interface {
 	// Handle returns nil when every record of the batch is dealt with for good; the
-	// offset is committed then. It blocks for as long as it takes, and returns an error
+	// offset may be committed then. It blocks for as long as it takes, and returns an error
 	// only when ctx ended or when the process must stop. logEnd is the offset after the
 	// partition's last record, as of the fetch. The records and their bytes are Handle's
 	// until it returns. Called by one goroutine per partition.

@@ -224,6 +224,58 @@ func TestRestartGoesOnAfterTheLastCommit(t *testing.T) {
 	}
 }
 
+// Small batches in a row are committed together, and the last of them without another one.
+func TestCommitsAreApart(t *testing.T) {
+	c := newCluster(t, 1)
+	c.produce(0, 1)
+	var requests atomic.Int32
+	c.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		requests.Add(1)
+		return nil, nil, false
+	})
+	r := &recorder{}
+	c.start(r, nil)
+	c.awaitCommit(0, 1)
+	begun := time.Now()
+	for n := int64(2); n <= 40; n++ {
+		c.produce(0, 1)
+		eventually(t, "the record is handed over", func() bool { return len(r.of(0)) == int(n) })
+	}
+	c.awaitCommit(0, 40)
+	most := 2 + int32(time.Since(begun)/commitEvery)
+	if n := requests.Load(); n > most {
+		t.Errorf("%d commits of %d batches in %v, want %d at most", n, len(r.batches), time.Since(begun), most)
+	}
+}
+
+// What was handled and not yet committed when a generation ends is committed then.
+func TestGenerationsEndCommitsWhatWasHandled(t *testing.T) {
+	c := newCluster(t, 1)
+	c.produce(0, 1)
+	last := make(chan struct{})
+	r := &recorder{handle: func(ctx context.Context, records []schema.Record) error {
+		if records[len(records)-1].Offset == 4 {
+			close(last)
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	}}
+	m := c.start(r, nil)
+	c.awaitCommit(0, 1)
+	for n := int64(2); n <= 5; n++ {
+		c.produce(0, 1)
+		eventually(t, "the record is handed over", func() bool { return len(r.of(0)) == int(n) })
+	}
+	<-last
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+	if got := c.committed(0); got != 4 {
+		t.Errorf("committed up to %d; all before 4 was handled", got)
+	}
+}
+
 func TestBatchThatWasNotHandledToTheEndComesAgain(t *testing.T) {
 	c := newCluster(t, 1)
 	c.produce(0, 4)
@@ -437,6 +489,7 @@ func TestTopicMadeAnewDuringABatch(t *testing.T) {
 	c.create(1)
 	c.connect()
 	c.produce(0, 50)
+	time.Sleep(commitEvery) // the batch's commit is due, and comes before another look
 	close(release)
 	c.awaitCommit(0, 50)
 	if got := r.of(0); !slices.Equal(got[:10], span(0, 10)) || !slices.Equal(got[10:], span(0, 50)) {

@@ -25,6 +25,16 @@ const (
 	queueCapacity = 256
 )
 
+const (
+	// commitEvery is the least time between two commits of a partition. A commit is a request that
+	// Kafka replicates as it does records; where batches are small, one for each took a quarter of
+	// the time until an event could be read. What was handled since the last one comes again after
+	// a crash, and is known then by what was saved.
+	commitEvery = 200 * time.Millisecond
+	// lastCommitTimeout bounds the one at a generation's end, for which the group's next waits.
+	lastCommitTimeout = time.Second
+)
+
 // worker consumes one partition during one generation. run is one goroutine; only the
 // progress is shared, with the monitor.
 type worker struct {
@@ -32,6 +42,10 @@ type worker struct {
 	partition int
 	reader    *kafka.Reader // nil: to be opened at next
 	next      int64         // offset that the next record must have
+	handled   int64         // all before was handled, while the generation was not over
+	safe      int64         // all before is committed
+	commitAt  time.Time     // when the next commit may begin
+	lost      bool          // the generation is over for the coordinator, or the log is another: nothing more is committed
 	outside   bool          // the reader gave up, as next is outside the log
 	hasCommit bool          // the group has a commit of the partition, as far as is known here
 
@@ -45,13 +59,13 @@ type worker struct {
 
 // progress is what a worker tells the monitor.
 type progress struct {
-	next   int64     // all before was handled and committed
+	next   int64     // all before was handled
 	oldest time.Time // when the first record of the batch in hand was produced; zero: none in hand
 }
 
 // newWorker returns a worker for partition that begins at offset.
 func newWorker(r *generation, partition int, offset int64) *worker {
-	return &worker{generation: r, partition: partition, next: offset, progress: progress{next: offset}}
+	return &worker{generation: r, partition: partition, next: offset, handled: offset, safe: offset, progress: progress{next: offset}}
 }
 
 // batch is what collect returns.
@@ -64,7 +78,11 @@ type batch struct {
 // run fetches, hands over and commits until ctx ends.
 func (w *worker) run(ctx context.Context) {
 	defer w.closeReader()
+	defer w.commitLast()
 	for ctx.Err() == nil {
+		if w.uncommitted() && !time.Now().Before(w.commitAt) && !w.commit(ctx) {
+			return
+		}
 		b, ok := w.collect(ctx)
 		if !ok {
 			continue
@@ -81,9 +99,10 @@ func (w *worker) run(ctx context.Context) {
 			w.cancel()
 			return
 		}
-		if !w.commit(ctx) {
+		if ctx.Err() != nil {
 			return
 		}
+		w.handled = w.next
 		w.note(progress{next: w.next})
 	}
 }
@@ -95,8 +114,14 @@ func (w *worker) outlived(ctx context.Context) bool {
 	if !w.suspect.Swap(false) || !w.madeAnew(ctx) {
 		return false
 	}
-	w.cancel()
+	w.lose()
 	return true
+}
+
+// lose ends the generation, of which nothing more may be committed.
+func (w *worker) lose() {
+	w.lost = true
+	w.cancel()
 }
 
 // madeAnew reports whether the topic was deleted and made again under the reader, which goes on
@@ -133,14 +158,20 @@ func (w *worker) note(p progress) {
 // collect makes a batch: until it is full, BatchWait passed since its first record, or
 // the log's end was reached, as of the fetch, and nothing of a later fetch is here: waiting
 // would only add latency, and under load the records that come meanwhile are the next batch.
-// False: there is none to handle; call again unless ctx ended.
+// False: there is none to handle, and a commit may be due; call again unless ctx ended.
 func (w *worker) collect(ctx context.Context) (batch, bool) {
 	var b batch
 	if w.reader == nil && !w.open(ctx) {
 		return b, false
 	}
+	first := ctx
+	if w.uncommitted() {
+		var cancel context.CancelFunc
+		first, cancel = context.WithDeadline(ctx, w.commitAt)
+		defer cancel()
+	}
 	for len(b.records) == 0 {
-		if !w.take(ctx, &b) {
+		if !w.take(first, &b) {
 			return b, false
 		}
 	}
@@ -236,7 +267,7 @@ func (w *worker) open(ctx context.Context) bool {
 		if !ok {
 			return false
 		}
-		w.next, w.outside = next, false
+		w.next, w.handled, w.safe, w.outside = next, next, next, false
 		w.hasCommit = false // of the log as it is now; madeAnew would tell of the same thing again
 		w.note(progress{next: next})
 	}
@@ -277,24 +308,44 @@ func (w *worker) closeReader() {
 	w.wg.Go(func() { _ = reader.Close() })
 }
 
-// commit commits next, and tries again until that succeeds or the generation is over.
+// uncommitted says whether anything was handled since the last commit.
+func (w *worker) uncommitted() bool { return w.handled != w.safe }
+
+// commit commits what was handled, and tries again until that succeeds or the generation is over.
 // False: it is over.
 func (w *worker) commit(ctx context.Context) bool {
+	w.commitAt = time.Now().Add(commitEvery)
 	return w.retry(ctx, "commit the offset", func(ctx context.Context) error {
 		if w.outlived(ctx) {
 			return nil
 		}
-		err := w.commits.commit(ctx, w.partition, w.next)
+		err := w.commits.commit(ctx, w.partition, w.handled)
 		if !fenced(err) && !errors.Is(err, kafka.UnknownTopicOrPartition) {
-			w.hasCommit = w.hasCommit || err == nil
+			if err == nil {
+				w.safe, w.hasCommit = w.handled, true
+			}
 			return err
 		}
 		// So is the generation when its topic is gone: the next one of that name has another log.
 		w.log.Info("the generation was over before a commit: the records come again",
-			zap.Int("partition", w.partition), zap.Int64("offset", w.next), zap.Error(err))
-		w.cancel()
+			zap.Int("partition", w.partition), zap.Int64("offset", w.handled), zap.Error(err))
+		w.lose()
 		return nil
 	}) && ctx.Err() == nil
+}
+
+// commitLast commits what was handled and not committed when the generation ended: its coordinator takes
+// that until the group has another one. It tries once; what is not taken comes again.
+func (w *worker) commitLast() {
+	if !w.uncommitted() || w.lost || w.suspect.Load() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lastCommitTimeout)
+	defer cancel()
+	if err := w.commits.commit(ctx, w.partition, w.handled); err != nil {
+		w.log.Debug("the last commit was not taken: records come again",
+			zap.Int("partition", w.partition), zap.Int64("offset", w.handled), zap.Error(err))
+	}
 }
 
 // fenced reports whether err says that the coordinator has gone on to another generation.
