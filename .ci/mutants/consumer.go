@@ -69,6 +69,14 @@ var consumerMutants = []mutant{
 		}},
 	},
 	{
+		name: "last-commit-to-a-new-topic", promise: "group", pkg: groupPkg, test: "TestTopicMadeAnewBeforeTheLastCommit",
+		edits: []edit{{
+			"consumer/internal/group/worker.go",
+			"	if found && err == nil {\n",
+			"	if found = true; true {\n",
+		}},
+	},
+	{
 		name: "commit-for-each-batch", promise: "group", pkg: groupPkg, test: "TestCommitsAreApart",
 		edits: []edit{{
 			"consumer/internal/group/worker.go",

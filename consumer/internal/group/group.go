@@ -4,8 +4,9 @@
 // What it promises:
 //
 //   - A batch is committed after its Handler returned nil, never before: at least once. Commits of
-//     a partition are commitEvery apart at least, and a batch waits no longer than that for its own;
-//     where the generation ends before, it is committed then. After a crash it comes again.
+//     a partition begin commitEvery apart at least, and a batch waits no longer than that for its
+//     own, or until the one after it is handled. Where the generation ends before, its commit is tried
+//     once, then; after a crash the batch comes again.
 //   - Records of a partition are handed over in offset order, one batch at a time, by one
 //     goroutine. Batches of different partitions run side by side.
 //   - Memory does not grow with lag: a partition holds one batch (Options.BatchRecords,

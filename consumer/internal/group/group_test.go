@@ -497,6 +497,40 @@ func TestTopicMadeAnewDuringABatch(t *testing.T) {
 	}
 }
 
+// Nor does the last commit of a generation that ends while the batch is handled: it would be of the new
+// log, too, and where nothing else was committed there, the next generation would begin behind it.
+func TestTopicMadeAnewBeforeTheLastCommit(t *testing.T) {
+	c := newCluster(t, 1)
+	c.produce(0, 1)
+	held := make(chan struct{})
+	r := &recorder{handle: func(ctx context.Context, records []schema.Record) error {
+		if records[len(records)-1].Offset == 4 {
+			close(held)
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	}}
+	m := c.start(r, func(o *Options) { o.Poll, o.Heartbeat = time.Hour, 0 })
+	c.awaitCommit(0, 1)
+	for n := int64(2); n <= 5; n++ {
+		c.produce(0, 1)
+		eventually(t, "the record is handed over", func() bool { return len(r.of(0)) == int(n) })
+	}
+	<-held // 1 to 3 are handled, most of them not committed
+	if err := c.DeleteTopic(testTopic); err != nil {
+		t.Fatal(err)
+	}
+	c.create(1)
+	c.connect()
+	c.produce(0, 50)
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+	if got := c.committed(0); got > 0 {
+		t.Errorf("offset %d of the old log is committed in the new one", got)
+	}
+}
+
 // The errors of an outage that was over before its batch was hold nobody up and are no outage now.
 func TestErrorsOfAnOutageThatIsOver(t *testing.T) {
 	c := newCluster(t, 1)

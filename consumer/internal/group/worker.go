@@ -31,7 +31,9 @@ const (
 	// the time until an event could be read. What was handled since the last one comes again after
 	// a crash, and is known then by what was saved.
 	commitEvery = 200 * time.Millisecond
-	// lastCommitTimeout bounds the one at a generation's end, for which the group's next waits.
+	// lastCommitTimeout bounds what precedes the one at a generation's end: a question, and the wait
+	// for another partition's request. Its own ends with the library's 5 s, or when the connections
+	// are cut at a stop. The group's next generation waits for it.
 	lastCommitTimeout = time.Second
 )
 
@@ -43,7 +45,7 @@ type worker struct {
 	reader    *kafka.Reader // nil: to be opened at next
 	next      int64         // offset that the next record must have
 	handled   int64         // all before was handled, while the generation was not over
-	safe      int64         // all before is committed
+	safe      int64         // nothing before is to be committed
 	commitAt  time.Time     // when the next commit may begin
 	lost      bool          // the generation is over for the coordinator, or the log is another: nothing more is committed
 	outside   bool          // the reader gave up, as next is outside the log
@@ -108,8 +110,8 @@ func (w *worker) run(ctx context.Context) {
 }
 
 // outlived ends the generation, and says so, where the topic was made anew since the reader last met
-// an error. It is asked before a batch is handled, and again before it is committed: that commit
-// would be of another log, and hide what has happened.
+// an error. It is asked before a batch is handled, and again before a commit, which would
+// be of another log, and hide what has happened.
 func (w *worker) outlived(ctx context.Context) bool {
 	if !w.suspect.Swap(false) || !w.madeAnew(ctx) {
 		return false
@@ -195,7 +197,7 @@ func (w *worker) queued() bool { return w.reader.Stats().QueueLength > 0 }
 func (w *worker) take(wait context.Context, b *batch) bool {
 	m, err := w.reader.FetchMessage(wait)
 	if err != nil {
-		if wait.Err() == nil {
+		if end := wait.Err(); end == nil || !errors.Is(err, end) {
 			w.readFailed(err)
 			if len(b.records) == 0 && w.reader != nil && !w.queued() {
 				pause(wait, 100*time.Millisecond)
@@ -267,9 +269,12 @@ func (w *worker) open(ctx context.Context) bool {
 		if !ok {
 			return false
 		}
-		w.next, w.handled, w.safe, w.outside = next, next, next, false
-		w.hasCommit = false // of the log as it is now; madeAnew would tell of the same thing again
-		w.note(progress{next: next})
+		w.outside = false
+		if next != w.next {
+			w.next, w.handled, w.safe = next, next, next
+			w.hasCommit = false // of the log as it is now; madeAnew would tell of the same thing again
+			w.note(progress{next: next})
+		}
 	}
 	w.reader = kafka.NewReader(kafka.ReaderConfig{
 		Brokers:               w.o.Conn.Brokers(),
@@ -335,16 +340,23 @@ func (w *worker) commit(ctx context.Context) bool {
 }
 
 // commitLast commits what was handled and not committed when the generation ended: its coordinator takes
-// that until the group has another one. It tries once; what is not taken comes again.
+// that until the group has another one. It tries once; what is not taken comes again. That the topic was
+// made anew can be why the generation ended, and another's worker the one who knows: as in madeAnew,
+// only a commit that is still there says that it was not.
 func (w *worker) commitLast() {
-	if !w.uncommitted() || w.lost || w.suspect.Load() {
+	if !w.uncommitted() || w.lost || !w.hasCommit {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastCommitTimeout)
 	defer cancel()
-	if err := w.commits.commit(ctx, w.partition, w.handled); err != nil {
-		w.log.Debug("the last commit was not taken: records come again",
-			zap.Int("partition", w.partition), zap.Int64("offset", w.handled), zap.Error(err))
+	offsets, err := w.committed(ctx, []int{w.partition})
+	_, found := offsets[w.partition]
+	if found && err == nil {
+		err = w.commits.commit(ctx, w.partition, w.handled)
+	}
+	if !found || err != nil {
+		w.log.Info("the generation was over before a commit: the records come again",
+			zap.Int("partition", w.partition), zap.Int64("from", w.safe), zap.Int64("to", w.handled), zap.Error(err))
 	}
 }
 

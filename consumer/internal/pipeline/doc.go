@@ -13,8 +13,8 @@
 // What holds when Handle returned nil: every alarm of the batch is one row; its event was
 // answered by Kafka at least once, every copy byte for byte the same; every record that
 // cannot be used is a row of dead_letter and a record of the dead letters' topic, or, where
-// one of the two refused it for good, in the other and in the log. The caller commits the
-// offset then. After a crash anywhere before that the records come again, the database
+// one of the two refused it for good, in the other and in the log. From then on
+// the caller may commit the offset. After a crash before that commit the records come again, the database
 // recognises what it has, and the stored bytes are published again.
 //
 // Nothing about an app is kept between batches: the database's row is the state. A

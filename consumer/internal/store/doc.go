@@ -13,7 +13,7 @@
 // # Invariants
 //
 //   - A transaction is all or nothing. When Save returns nil, everything in its Changes
-//     is on disk: the offset of the records is committed to Kafka next, and from then on
+//     is on disk: the offset of the records is committed to Kafka after that, and from then on
 //     the rows are the only trace of them. So SQLite runs with synchronous=FULL; with
 //     NORMAL, the last commits before a power loss would be gone while Kafka goes on
 //     behind them. That costs one sync for a batch, which in batches of 500 is less than
