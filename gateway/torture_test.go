@@ -346,6 +346,7 @@ func (w *world) kafkaBecomes(p plan) {
 
 // opened looks at a gateway that has recovered, before it can have delivered much.
 func (w *world) opened(g *gateway) {
+	parked := int(g.delivery.parked.Stats().Entries) // first of all: they are being delivered
 	j := g.delivery.journal
 	for name, j := range map[string]*journal.Journal{"journal": j, "parked journal": g.delivery.parked} {
 		if c := j.Stats().Corruptions; len(c) > 0 {
@@ -381,7 +382,7 @@ func (w *world) opened(g *gateway) {
 			missing++
 		}
 	}
-	w.bound += again + min(missing, torturePartitions*mostRecords) + 2*int(g.delivery.parked.Stats().Entries)
+	w.bound += again + min(missing, torturePartitions*mostRecords) + 2*parked
 }
 
 // send sends callbacks of one app at random levels, one after another.
