@@ -170,6 +170,28 @@ func (r *recorder) Handle(ctx context.Context, records []schema.Record, logEnd i
 	return nil
 }
 
+// holding returns a recorder that keeps the batch with that offset until its generation ends, and what is
+// closed when it has it.
+func holding(offset int64) (*recorder, chan struct{}) {
+	held := make(chan struct{})
+	return &recorder{handle: func(ctx context.Context, records []schema.Record) error {
+		if records[len(records)-1].Offset == offset {
+			close(held)
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	}}, held
+}
+
+// oneByOne produces to partition 0 until r has had from, from+1 ... to records, each a batch.
+func (c *cluster) oneByOne(r *recorder, from, to int) {
+	c.t.Helper()
+	for n := from; n <= to; n++ {
+		c.produce(0, 1)
+		eventually(c.t, "the record is handed over", func() bool { return len(r.of(0)) == n })
+	}
+}
+
 // of returns the offsets of a partition, in the order in which they came.
 func (r *recorder) of(partition int32) []int64 {
 	r.mu.Lock()

@@ -238,10 +238,7 @@ func TestCommitsAreApart(t *testing.T) {
 	c.start(r, nil)
 	c.awaitCommit(0, 1)
 	begun := time.Now()
-	for n := int64(2); n <= 40; n++ {
-		c.produce(0, 1)
-		eventually(t, "the record is handed over", func() bool { return len(r.of(0)) == int(n) })
-	}
+	c.oneByOne(r, 2, 40)
 	c.awaitCommit(0, 40)
 	most := 2 + int32(time.Since(begun)/commitEvery)
 	if n := requests.Load(); n > most {
@@ -253,21 +250,11 @@ func TestCommitsAreApart(t *testing.T) {
 func TestGenerationsEndCommitsWhatWasHandled(t *testing.T) {
 	c := newCluster(t, 1)
 	c.produce(0, 1)
-	last := make(chan struct{})
-	r := &recorder{handle: func(ctx context.Context, records []schema.Record) error {
-		if records[len(records)-1].Offset == 4 {
-			close(last)
-			<-ctx.Done()
-		}
-		return ctx.Err()
-	}}
+	r, held := holding(4)
 	m := c.start(r, nil)
 	c.awaitCommit(0, 1)
-	for n := int64(2); n <= 5; n++ {
-		c.produce(0, 1)
-		eventually(t, "the record is handed over", func() bool { return len(r.of(0)) == int(n) })
-	}
-	<-last
+	c.oneByOne(r, 2, 5)
+	<-held
 	if err := m.end(); err != nil {
 		t.Error(err)
 	}
@@ -502,20 +489,10 @@ func TestTopicMadeAnewDuringABatch(t *testing.T) {
 func TestTopicMadeAnewBeforeTheLastCommit(t *testing.T) {
 	c := newCluster(t, 1)
 	c.produce(0, 1)
-	held := make(chan struct{})
-	r := &recorder{handle: func(ctx context.Context, records []schema.Record) error {
-		if records[len(records)-1].Offset == 4 {
-			close(held)
-			<-ctx.Done()
-		}
-		return ctx.Err()
-	}}
+	r, held := holding(4)
 	m := c.start(r, func(o *Options) { o.Poll, o.Heartbeat = time.Hour, 0 })
 	c.awaitCommit(0, 1)
-	for n := int64(2); n <= 5; n++ {
-		c.produce(0, 1)
-		eventually(t, "the record is handed over", func() bool { return len(r.of(0)) == int(n) })
-	}
+	c.oneByOne(r, 2, 5)
 	<-held // 1 to 3 are handled, most of them not committed
 	if err := c.DeleteTopic(testTopic); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ const (
 const (
 	// commitEvery is the least time between two commits of a partition. A commit is a request that
 	// Kafka replicates as it does records; where batches are small, one for each took a quarter of
-	// the time until an event could be read. What was handled since the last one comes again after
+	// the time until an event could be read, over SQLite. What was handled since the last one comes again after
 	// a crash, and is known then by what was saved.
 	commitEvery = 200 * time.Millisecond
 	// lastCommitTimeout bounds what precedes the one at a generation's end: a question, and the wait
