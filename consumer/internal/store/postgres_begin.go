@@ -16,18 +16,19 @@ import (
 )
 
 // postgresTx is Tx on PostgreSQL: one connection with an open transaction. Begin is one
-// journey to the server, Save another.
+// journey to the server, two where an app is new, and Save another.
 //
 // What it locks, in this order, and why no two can wait for each other crosswise:
 //
 //  1. The partition, by an advisory lock: two consumers that both believe they own it come
 //     one after the other, also where nothing was saved of it yet. Nobody waits for a
 //     partition who holds anything.
-//  2. The rows of the batch's apps, in the order of their ids. An app that has none is given
-//     one first, without a state, also in that order: a row that is not there cannot be
-//     locked, and two partitions can hold one app when partitions were added. Who waits
-//     while he gives rows waits for one who has given that row and not committed; and who
-//     waits for a lock has given all his rows, so that the two kinds of wait make no circle.
+//  2. The rows of the batch's apps, in the order of their ids. Where an app turns out to have
+//     none, everything is given back, and the transaction begins anew by giving one, without
+//     a state, also in that order: a row that is not there cannot be locked, and two partitions
+//     can hold one app when partitions were added. Who waits while he gives rows waits for one
+//     who has given that row and not committed; and who waits for a lock gives no more rows,
+//     so that the two kinds of wait make no circle.
 //  3. At Save, the rows of dead letters that were replayed, and after them, where there are
 //     new ones, the row of the total: retention and evictions lock rows and then the total,
 //     too, and wait for no row (SKIP LOCKED).
@@ -109,15 +110,40 @@ const (
 
 // load begins, takes the locks and reads what Begin promises.
 func (t *postgresTx) load(ctx context.Context, ids []string, apps []int64) error {
-	p := &t.progress
+	apps = slices.Compact(slices.Sorted(slices.Values(apps)))
 	var b pgx.Batch
+	locked := t.queueLoad(&b, ids, apps, false)
+	if err := t.conn.SendBatch(ctx, &b).Close(); err != nil || *locked == len(apps) {
+		return err
+	}
+	b = pgx.Batch{} // rarely: there are apps that were never heard of
+	b.Queue("ROLLBACK")
+	locked = t.queueLoad(&b, ids, apps, true)
+	if err := t.conn.SendBatch(ctx, &b).Close(); err != nil {
+		return err
+	}
+	if *locked < len(apps) {
+		return fmt.Errorf("%d of %d apps have a row to lock: retention removed the others this very moment", *locked, len(apps))
+	}
+	return nil
+}
+
+// queueLoad queues what load does, and gives a row to each app that has none where it is told to.
+// How many apps had one to lock is known when b was sent.
+func (t *postgresTx) queueLoad(b *pgx.Batch, ids []string, apps []int64, give bool) (locked *int) {
+	p, locked := &t.progress, new(int)
+	t.hasProgress = false
 	b.Queue("BEGIN")
 	b.Queue("SELECT pg_advisory_xact_lock($1)", t.s.lockID(fmt.Sprintf("partition\x00%s\x00%d", p.Topic, p.Partition)))
 	t.periods = make(map[int64]quota.Period, len(apps))
 	if len(apps) > 0 {
-		apps = slices.Compact(slices.Sorted(slices.Values(apps)))
-		b.Queue(givePeriodRows, apps)
-		b.Queue(lockPeriods, apps).Query(func(rows pgx.Rows) error { return t.readPeriods(rows, len(apps)) })
+		if give {
+			b.Queue(givePeriodRows, apps)
+		}
+		b.Queue(lockPeriods, apps).Query(func(rows pgx.Rows) (err error) {
+			*locked, err = t.readPeriods(rows)
+			return err
+		})
 	}
 	b.Queue(selectPostgresProgress, postgresText(p.Topic), p.Partition).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&p.Offset, &p.LogEnd, &p.Newest)
@@ -131,34 +157,27 @@ func (t *postgresTx) load(ctx context.Context, ids []string, apps []int64) error
 	if days, each, well := daysOf(ids); len(well) > 0 {
 		b.Queue(selectPostgresKnown, days, each, well).Query(t.readKnown)
 	}
-	return t.conn.SendBatch(ctx, &b).Close()
+	return locked
 }
 
-// readPeriods reads the states of as many apps as were asked for.
-func (t *postgresTx) readPeriods(rows pgx.Rows, apps int) error {
-	locked := 0
+// readPeriods reads the states of the apps that have a row, and says how many they are.
+func (t *postgresTx) readPeriods(rows pgx.Rows) (locked int, err error) {
 	for ; rows.Next(); locked++ {
 		var app int64
 		var state []byte
 		if err := rows.Scan(&app, &state); err != nil {
-			return err
+			return 0, err
 		}
 		if state == nil {
 			continue // the row is there to be locked
 		}
 		var period quota.Period
 		if err := json.Unmarshal(state, &period); err != nil {
-			return fmt.Errorf("state of app %d: %w: %w", app, ErrData, err)
+			return 0, fmt.Errorf("state of app %d: %w: %w", app, ErrData, err)
 		}
 		t.periods[app] = period
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	if locked < apps {
-		return fmt.Errorf("%d of %d apps have a row to lock: retention removed the others this very moment", locked, apps)
-	}
-	return nil
+	return locked, rows.Err()
 }
 
 func (t *postgresTx) readKnown(rows pgx.Rows) error {

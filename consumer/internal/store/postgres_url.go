@@ -120,8 +120,7 @@ func setParameters(parameters map[string]string, readOnly bool) {
 		"statement_timeout":                   milliseconds(statementTimeout),
 		"lock_timeout":                        milliseconds(lockTimeout),
 		"idle_in_transaction_session_timeout": milliseconds(idleTimeout),
-		"default_transaction_isolation":       "read committed",    // each statement sees what the lock before it waited for
-		"plan_cache_mode":                     "force_custom_plan", // with the days known, other partitions are not even locked
+		"default_transaction_isolation":       "read committed", // each statement sees what the lock before it waited for
 	}
 	if readOnly {
 		defaults["statement_timeout"] = "0"
