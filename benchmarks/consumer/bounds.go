@@ -68,7 +68,7 @@ func (b *bench) bounds() string {
 		value(partPostgres, "", machineBusy), value(partPostgres, "", cpuPerAlarm), b.processorMicros(partPostgres, alarmsPerSecond), b.processorMicros(partPostgres, copyPerSecond))
 	paragraph(partSQLite, "**Memory**: what is in hand, not what waits. Of every partition there are one fetch, one queue and one batch with its rows and events, and two batches "+
 		"for each processor are in the database at a time; Go's collector lets that double before it collects.")
-	paragraph(partLive, "**Answered to readable**: two ways through Kafka, each with a p99 of %.1f ms when nothing else runs, up to 25 ms in which the gateway waits for more records of a partition, "+
+	paragraph(partLive, "**Answered to readable**: two ways through Kafka, each with a p99 of %.1f ms when nothing else runs, up to 50 ms in which the gateway waits for more records of a partition, "+
 		"a commit of the database, synced, and five times a second at most a commit of the offset before the partition's next batch begins.", value(partLive, variantKafka, p99Millis))
 	paragraph(partLive, "**Crossing to Alertmanager**: the worker looks for new notices every quarter of a second, and gives them to the channel's sender. A post alone has a p99 of %.0f ms.",
 		value(partLive, variantDirect, p99Millis))

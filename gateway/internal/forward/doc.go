@@ -39,7 +39,7 @@
 //
 // Nobody waits for most deliveries, and a request costs us and the broker more than a hundred
 // records in it. So the loop looks at what was synced every 5 ms at most, and requests of a lane
-// whose batch is not nearly full are 25 ms apart at least; an entry that comes alone goes out at
+// whose batch is not nearly full are 50 ms apart at least; an entry that comes alone goes out at
 // once. While somebody waits, at ack level broker, it is every sync, and 5 ms.
 //
 // # Partitions added or removed

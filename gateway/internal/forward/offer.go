@@ -103,7 +103,7 @@ const (
 	// lingerFor is the least time between two requests of a lane whose batch is not nearly full.
 	// The callbacks were answered long ago, and a request costs us and the broker more than a
 	// hundred records in it.
-	lingerFor = 25 * time.Millisecond
+	lingerFor = 50 * time.Millisecond
 
 	// lingerAwaited is the same while somebody waits for a delivery.
 	lingerAwaited = 5 * time.Millisecond
