@@ -81,7 +81,7 @@ compare: build ## the gateway at each ack level beside handlers that only answer
 edge: build ## what floods, refusals, reloads under load and slow connections cost the gateway and the honest, into benchmarks/results; 7 minutes
 	.ci/edge $(EDGE)
 
-bench-consumer: build ## the consumer at five million rows and as many waiting alarms, over SQLite and PostgreSQL, to an Alertmanager, through rebalances, and a table of the goals, into benchmarks/results; 13 minutes
+bench-consumer: build ## the consumer at five million rows and as many waiting alarms, over SQLite and PostgreSQL, to an Alertmanager, through rebalances, and a table of the goals, into benchmarks/results; 14 minutes
 	.ci/bench-consumer $(CONSUMER_BENCH)
 
 day: ## a day of 300 apps and 400,000 callbacks through Kafka, PostgreSQL and Alertmanager while consumers are killed, stopped and added, held to a computation of its own; 6 minutes

@@ -19,7 +19,7 @@
 //     answer to the event that a reader of the enriched topic has, and from the sending of a
 //     callback that crosses a step to the answer of the Alertmanager that was told. A Kafka that
 //     has just begun, or has had other work, has to compile what requests of a few records run:
-//     at 500 a second that takes half a processor for over a minute, and the latencies with it.
+//     at 500 a second that takes half a processor for over a minute, a tenth of one for the next, and the latencies with it.
 //     So as long passes before the first turn.
 //   - rebalance: a second consumer joins, and is killed; from the first moment in which the
 //     group's coordinator says that the generation is stable to the first event of each
