@@ -123,6 +123,7 @@ func TestFewRequestsForATrickle(t *testing.T) {
 	before, began, n := requests.Hits(), time.Now(), 0
 	for ; time.Since(began) < 6*lingerFor; n++ {
 		r.synced(r.append(testTopic, apps(1)...))
+		time.Sleep(time.Millisecond) // so few that no batch gets nearly full
 	}
 	took := time.Since(began)
 	r.drain()
