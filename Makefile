@@ -84,7 +84,7 @@ edge: build ## what floods, refusals, reloads under load and slow connections co
 bench-consumer: build ## the consumer at five million rows and as many waiting alarms, over SQLite and PostgreSQL, to an Alertmanager, through rebalances, and a table of the goals, into benchmarks/results; 14 minutes
 	.ci/bench-consumer $(CONSUMER_BENCH)
 
-day: ## a day of 300 apps and 400,000 callbacks through Kafka, PostgreSQL and Alertmanager while consumers are killed, stopped and added, held to a computation of its own; 6 minutes
+day: ## a day of 300 apps and 400,000 callbacks through Kafka, PostgreSQL and Alertmanager while consumers are killed, stopped and added, held to a computation of its own; 7 minutes
 	.ci/day
 
 test-alertmanager: ## the sample for Alertmanager checked; notices arrive, stand, inhibit and resolve in a real one, Debian's, started here on loopback, with the race detector
