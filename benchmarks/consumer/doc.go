@@ -18,15 +18,17 @@
 //   - live: callbacks on schedule to the real gateway at ack level disk; from the gateway's
 //     answer to the event that a reader of the enriched topic has, and from the sending of a
 //     callback that crosses a step to the answer of the Alertmanager that was told. A Kafka that
-//     has just begun, or has had other work, has to compile what requests of a few records run:
-//     at 500 a second that takes half a processor for over a minute, a tenth of one for the next, and the latencies with it.
-//     So as long passes before the first turn.
+//     has just begun, or has had other work, still has its JIT compile the code for small
+//     requests: at 500 a second that takes half a processor for over a minute and a tenth of one
+//     for the minute after, and raises latencies. So the part begins with time that does not
+//     count (--settle), once, before SQLite's turns. Crossings count from the first callback on,
+//     settling included, and their samples are the four steps in place of rounds.
 //   - rebalance: a second consumer joins, and is killed; from the first moment in which the
 //     group's coordinator says that the generation is stable to the first event of each
 //     partition.
 //
 // # Limits
 //
-// Kafka, the database, the driver and the consumer share the machine's processors. The page
-// says how busy those were.
+// Kafka, the database, the driver and the consumer share the machine's processors. For the parts
+// sqlite and postgres the page says how busy those were.
 package main

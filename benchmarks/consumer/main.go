@@ -27,7 +27,7 @@ type options struct {
 	Rounds       int           `default:"5" help:"How often a thing and its baseline have their turn (default ${default})."`
 	Turn         time.Duration `default:"6s" help:"Counted time of a turn (default ${default})."`
 	Warmup       time.Duration `default:"3s" help:"Uncounted time before the first turn (default ${default})."`
-	Settle       time.Duration `default:"150s" help:"Uncounted time of the part live before its first turn, in place of the warm-up: Kafka compiles for that long what such requests run (default ${default})."`
+	Settle       time.Duration `default:"150s" help:"Uncounted time before the first turn of the part live, instead of the warm-up: for that long Kafka's JIT compiles what small requests use (default ${default})."`
 	Rate         float64       `default:"500" help:"Callbacks a second of the part live (default ${default})."`
 	Rebalances   int           `default:"3" help:"How often a second consumer joins and is killed (default ${default})."`
 	Brokers      string        `placeholder:"HOST:PORT" help:"A Kafka of loopback to measure with, in topics of its own; default: an embedded broker."`

@@ -16,7 +16,7 @@ type loaded struct {
 	decoded
 	tx       store.Tx
 	known    map[string]store.Saved // alarm ids of the batch that have a row
-	periods  map[int64]quota.Period // of the batch's apps; absent: never heard of
+	periods  map[int64]quota.Period // of the batch's apps; absent: none is saved
 	progress store.Progress         // of the partition
 	begun    bool                   // whether the partition has a progress
 }

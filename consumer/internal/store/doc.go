@@ -44,6 +44,6 @@
 // # Cost
 //
 // A batch of 500 alarms with 64 apps' periods takes about twice what COPY of its alarms alone
-// takes in a transaction of the same size (BenchmarkPostgres: 0.47 to 0.50 of COPY, 41,000
-// alarms/s with one worker, 56,000 with two, client and server on the same two cores).
+// takes in a transaction of the same size (BenchmarkPostgres; figures in
+// benchmarks/results/consumer.md).
 package store

@@ -15,20 +15,22 @@ import (
 	"github.com/tidegate/tidegate/consumer/internal/quota"
 )
 
-// postgresTx is Tx on PostgreSQL: one connection with an open transaction. Begin is one
-// journey to the server, two where an app is new, and Save another.
+// postgresTx is Tx on PostgreSQL: one connection with an open transaction. Once a connection has
+// prepared its statements, Begin takes one round trip to the server, or two where an app has no
+// row; Save takes one, and more where dead letters are saved or replayed.
 //
 // What it locks, in this order, and why no two can wait for each other crosswise:
 //
 //  1. The partition, by an advisory lock: two consumers that both believe they own it come
 //     one after the other, also where nothing was saved of it yet. Nobody waits for a
 //     partition who holds anything.
-//  2. The rows of the batch's apps, in the order of their ids. Where an app turns out to have
-//     none, everything is given back, and the transaction begins anew by giving one, without
-//     a state, also in that order: a row that is not there cannot be locked, and two partitions
-//     can hold one app when partitions were added. Who waits while he gives rows waits for one
-//     who has given that row and not committed; and who waits for a lock gives no more rows,
-//     so that the two kinds of wait make no circle.
+//  2. The rows of the batch's apps, in the order of their ids. Where an app has no row, the
+//     transaction is rolled back, all its locks released, and begun again, this time inserting
+//     the missing rows first, in the order of their ids, without a state: a row that is not
+//     there cannot be locked, and two partitions can hold one app when partitions were added.
+//     An insert waits for one who has inserted that row and not committed, or for one who is
+//     saving or deleting it and waits for no row of period; and who waits for a lock inserts
+//     no more rows, so that the two kinds of wait make no circle.
 //  3. At Save, the rows of dead letters that were replayed, and after them, where there are
 //     new ones, the row of the total: retention and evictions lock rows and then the total,
 //     too, and wait for no row (SKIP LOCKED).
@@ -92,7 +94,7 @@ func (t *postgresTx) end(why error, sound bool) {
 }
 
 const (
-	givePeriodRows = `INSERT INTO period (app_id) SELECT app_id FROM unnest($1::bigint[]) AS wanted (app_id)
+	insertMissingPeriods = `INSERT INTO period (app_id) SELECT app_id FROM unnest($1::bigint[]) AS wanted (app_id)
 		ORDER BY app_id ON CONFLICT (app_id) DO NOTHING`
 
 	lockPeriods = `SELECT app_id, state FROM period WHERE app_id = ANY($1::bigint[]) ORDER BY app_id FOR UPDATE`
@@ -116,7 +118,7 @@ func (t *postgresTx) load(ctx context.Context, ids []string, apps []int64) error
 	if err := t.conn.SendBatch(ctx, &b).Close(); err != nil || *locked == len(apps) {
 		return err
 	}
-	b = pgx.Batch{} // rarely: there are apps that were never heard of
+	b = pgx.Batch{} // rarely: an app has no row, as it is new or retention deleted it
 	b.Queue("ROLLBACK")
 	locked = t.queueLoad(&b, ids, apps, true)
 	if err := t.conn.SendBatch(ctx, &b).Close(); err != nil {
@@ -128,17 +130,17 @@ func (t *postgresTx) load(ctx context.Context, ids []string, apps []int64) error
 	return nil
 }
 
-// queueLoad queues what load does, and gives a row to each app that has none where it is told to.
-// How many apps had one to lock is known when b was sent.
-func (t *postgresTx) queueLoad(b *pgx.Batch, ids []string, apps []int64, give bool) (locked *int) {
+// queueLoad queues one attempt of load on b; insertMissing: first a row for each app that has none.
+// How many apps had a row to lock is set once the results of b are closed.
+func (t *postgresTx) queueLoad(b *pgx.Batch, ids []string, apps []int64, insertMissing bool) (locked *int) {
 	p, locked := &t.progress, new(int)
 	t.hasProgress = false
 	b.Queue("BEGIN")
 	b.Queue("SELECT pg_advisory_xact_lock($1)", t.s.lockID(fmt.Sprintf("partition\x00%s\x00%d", p.Topic, p.Partition)))
 	t.periods = make(map[int64]quota.Period, len(apps))
 	if len(apps) > 0 {
-		if give {
-			b.Queue(givePeriodRows, apps)
+		if insertMissing {
+			b.Queue(insertMissingPeriods, apps)
 		}
 		b.Queue(lockPeriods, apps).Query(func(rows pgx.Rows) (err error) {
 			*locked, err = t.readPeriods(rows)
@@ -154,8 +156,8 @@ func (t *postgresTx) queueLoad(b *pgx.Batch, ids []string, apps []int64, give bo
 		return err
 	})
 	t.known = make(map[string]Saved)
-	if days, each, well := daysOf(ids); len(well) > 0 {
-		b.Queue(selectPostgresKnown, days, each, well).Query(t.readKnown)
+	if days, dayOfEach, valid := daysOf(ids); len(valid) > 0 {
+		b.Queue(selectPostgresKnown, days, dayOfEach, valid).Query(t.readKnown)
 	}
 	return locked
 }
@@ -193,20 +195,20 @@ func (t *postgresTx) readKnown(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-// daysOf returns the days of ids, each once, and the ids that have a day, each with its
-// own: no row has an id of another form.
-func daysOf(ids []string) (days, each []time.Time, well []string) {
+// daysOf returns the distinct days of ids, and the ids that have a day (no row has any other),
+// each beside its own day.
+func daysOf(ids []string) (days, dayOfEach []time.Time, valid []string) {
 	for _, id := range ids {
 		day, err := eventDay(id)
 		if err != nil {
 			continue
 		}
-		each, well = append(each, day), append(well, id)
+		dayOfEach, valid = append(dayOfEach, day), append(valid, id)
 		if !slices.ContainsFunc(days, day.Equal) {
 			days = append(days, day)
 		}
 	}
-	return days, each, well
+	return days, dayOfEach, valid
 }
 
 // Known returns which of the ids exist; see Tx.

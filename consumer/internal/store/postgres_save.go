@@ -31,8 +31,8 @@ func (t *postgresTx) Save(ctx context.Context, c Changes) error {
 	return err
 }
 
-// step is one statement of Save.
-type step struct {
+// statement is one of Save's.
+type statement struct {
 	name string
 	text string
 	args func(*Changes) ([]any, error) // nil: nothing to do
@@ -44,7 +44,7 @@ type step struct {
 func (t *postgresTx) save(ctx context.Context, c *Changes) error {
 	var b pgx.Batch
 	var names []string
-	for _, s := range []step{
+	for _, s := range []statement{
 		{"alarms", insertPostgresAlarms, t.alarmArgs},
 		{"deliveries", updatePostgresDeliveries, t.deliveryArgs},
 		{"periods", upsertPostgresPeriods, t.periodArgs},
@@ -98,7 +98,7 @@ func (t *postgresTx) send(ctx context.Context, b *pgx.Batch, names []string) err
 }
 
 // The rows that Save writes, as arrays of columns. What is saved twice has to end as what is
-// saved once. Their order does not matter: whoever saves holds the partition and the apps, so that
+// saved once, but for deliveries, which count copies. Their order does not matter: whoever saves holds the partition and the apps, so that
 // nobody else writes these rows.
 const (
 	insertPostgresAlarms = `INSERT INTO alarm (event_day, alarm_id, app_id, owner, severity, quota_used, quota, used_percent,

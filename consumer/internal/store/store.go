@@ -73,7 +73,7 @@ type Tx interface {
 	// Known returns which of the ids exist. The map is the caller's.
 	Known() map[string]Saved
 
-	// Periods returns the state of the apps that were heard of before; for any other
+	// Periods returns the state of the apps for which one is saved; for any other
 	// app the zero Period holds. The map is the caller's.
 	Periods() map[int64]quota.Period
 

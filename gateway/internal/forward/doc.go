@@ -38,9 +38,10 @@
 // # Requests
 //
 // Nobody waits for most deliveries, and a request costs us and the broker more than a hundred
-// records in it. So the loop looks at what was synced every 5 ms at most, and requests of a lane
-// whose batch is not nearly full are 50 ms apart at least; an entry that comes alone goes out at
-// once. While somebody waits, at ack level broker, it is every sync, and 5 ms.
+// more records in one that goes anyway. So the loop looks at what was synced at most once in
+// 5 ms, and requests of a lane whose batch is not nearly full are at least 50 ms apart; an entry
+// that comes alone goes out at once. While somebody waits, at ack level broker, the loop looks
+// after every sync, and requests are at least 5 ms apart.
 //
 // # Partitions added or removed
 //

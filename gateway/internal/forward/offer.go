@@ -101,8 +101,8 @@ func (f *Forwarder) laneOf(o *offered) *lane {
 
 const (
 	// lingerFor is the least time between two requests of a lane whose batch is not nearly full.
-	// The callbacks were answered long ago, and a request costs us and the broker more than a
-	// hundred records in it.
+	// Nobody waits for these deliveries, and a request costs us and the broker more than a hundred
+	// more records in one that goes anyway.
 	lingerFor = 50 * time.Millisecond
 
 	// lingerAwaited is the same while somebody waits for a delivery.
