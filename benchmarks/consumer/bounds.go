@@ -69,10 +69,22 @@ func (b *bench) bounds() string {
 	paragraph(partSQLite, "**Memory**: what is in hand, not what waits. Of every partition there are one fetch, one queue and one batch with its rows and events, and two batches "+
 		"for each processor are in the database at a time; Go's collector lets that double before it collects.")
 	paragraph(partLive, "**Answered to readable**: two ways through Kafka, each with a p99 of %.1f ms when nothing else runs, up to 50 ms in which the gateway waits for more records of a partition, "+
-		"a commit of the database, synced, and five times a second at most a commit of the offset before the partition's next batch begins.", value(partLive, variantKafka, p99Millis))
+		"a commit of the database, synced, and five times a second at most a commit of the offset before the partition's next batch begins. The processors, %s, are shared with Kafka, database and driver.",
+		value(partLive, variantKafka, p99Millis), b.liveBusy())
 	paragraph(partLive, "**Crossing to Alertmanager**: the worker looks for new notices every quarter of a second, and gives them to the channel's sender. A post alone has a p99 of %.0f ms.",
 		value(partLive, variantDirect, p99Millis))
 	paragraph(partRebalance, "**Stable to processing**: the assignment's way to the members, one question for where each partition begins, a connection and a fetch for each, and the first batch. "+
 		"The soonest partition was there after %.0f ms where a member joins and %.0f ms where one is killed.", value(partRebalance, variantJoins, firstMillis), value(partRebalance, variantKilled, firstMillis))
 	return strings.TrimSpace(text.String()) + "\n"
+}
+
+// liveBusy says how busy the machine was in the part live, over each database.
+func (b *bench) liveBusy() string {
+	var over []string
+	for _, store := range []string{"SQLite", "PostgreSQL"} {
+		if percent := of(b.samples, partLive, variantReadable+" "+store, machineBusy).Middle; percent > 0 {
+			over = append(over, fmt.Sprintf("%.0f %% busy over %s", percent, store))
+		}
+	}
+	return strings.Join(over, " and ")
 }

@@ -29,6 +29,6 @@
 //
 // # Limits
 //
-// Kafka, the database, the driver and the consumer share the machine's processors. For the parts
-// sqlite and postgres the page says how busy those were.
+// Kafka, the database, the driver and the consumer share the machine's processors. The page
+// says how busy those were, but for store and rebalance.
 package main

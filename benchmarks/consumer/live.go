@@ -40,6 +40,7 @@ type scene struct {
 	listen    string // of the gateway
 	alerts    *alerts
 	seen      *seen
+	busy      float64 // percent of the machine's processors, in the time that counts
 }
 
 // live measures over SQLite, and over PostgreSQL where there is one.
@@ -158,10 +159,29 @@ func (s *scene) load(ctx context.Context) ([]ledger.Entry, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, length+afterwards)
 	defer cancel()
-	if err := child.Wait(ctx); err != nil {
+	if err := s.watch(ctx, child); err != nil {
 		return nil, errors.Join(drive.Explain(err, filepath.Join(s.dir, "load.log")), child.Kill())
 	}
 	return ledger.Read(path)
+}
+
+// watch waits for the end of the load, and notes how busy the machine is from the warm-up on.
+func (s *scene) watch(ctx context.Context, load *stack.Child) error {
+	select {
+	case <-time.After(s.warmup):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	busyBefore, timeBefore, err := drive.MachineCPU()
+	if err != nil {
+		return err
+	}
+	if err := load.Wait(ctx); err != nil {
+		return err
+	}
+	busy, all, err := drive.MachineCPU()
+	s.busy = 100 * float64(busy-busyBefore) / float64(all-timeBefore)
+	return err
 }
 
 // alarmID is the identity that the consumer gives to what was sent.
@@ -215,7 +235,9 @@ func (s *scene) readable(accepted map[string]*ledger.Entry, from time.Time) erro
 		if events[round].h.TotalCount() == 0 {
 			return fmt.Errorf("round %d: no event", round+1)
 		}
-		s.add(events[round].sample(variantReadable+" "+s.store, round))
+		event := events[round].sample(variantReadable+" "+s.store, round)
+		event.Figures[machineBusy] = s.busy // of all rounds
+		s.add(event)
 		s.add(answers[round].sample(variantAnswer+" "+s.store, round))
 	}
 	return nil
