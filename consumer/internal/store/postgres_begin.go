@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -102,12 +101,11 @@ const (
 	selectPostgresProgress = `SELECT "offset", log_end, newest FROM progress WHERE topic = $1 AND partition = $2`
 
 	// selectPostgresKnown goes from the ids to the rows, each by the primary key (LIMIT keeps
-	// the planner from another way), and names their days, so that only those partitions
-	// are looked at.
+	// the planner from another way); see queueOnDays.
 	selectPostgresKnown = `SELECT wanted.alarm_id, saved.*
-		FROM unnest($2::date[], $3::text[]) AS wanted (event_day, alarm_id)
+		FROM unnest($1::date[], $2::text[]) AS wanted (event_day, alarm_id)
 		CROSS JOIN LATERAL (SELECT raw_topic, raw_partition, raw_offset, event FROM alarm
-			WHERE event_day = ANY($1::date[]) AND event_day = wanted.event_day AND alarm_id = wanted.alarm_id LIMIT 1) AS saved`
+			WHERE event_day = ANY(%s) AND event_day = wanted.event_day AND alarm_id = wanted.alarm_id LIMIT 1) AS saved`
 )
 
 // load begins, takes the locks and reads what Begin promises.
@@ -157,7 +155,7 @@ func (t *postgresTx) queueLoad(b *pgx.Batch, ids []string, apps []int64, insertM
 	})
 	t.known = make(map[string]Saved)
 	if days, dayOfEach, valid := daysOf(ids); len(valid) > 0 {
-		b.Queue(selectPostgresKnown, days, dayOfEach, valid).Query(t.readKnown)
+		queueOnDays(b, selectPostgresKnown, days, dayOfEach, valid).Query(t.readKnown)
 	}
 	return locked
 }
@@ -193,22 +191,6 @@ func (t *postgresTx) readKnown(rows pgx.Rows) error {
 		t.known[id] = saved
 	}
 	return rows.Err()
-}
-
-// daysOf returns the distinct days of ids, and the ids that have a day (no row has any other),
-// each beside its own day.
-func daysOf(ids []string) (days, dayOfEach []time.Time, valid []string) {
-	for _, id := range ids {
-		day, err := eventDay(id)
-		if err != nil {
-			continue
-		}
-		dayOfEach, valid = append(dayOfEach, day), append(valid, id)
-		if !slices.ContainsFunc(days, day.Equal) {
-			days = append(days, day)
-		}
-	}
-	return days, dayOfEach, valid
 }
 
 // Known returns which of the ids exist; see Tx.

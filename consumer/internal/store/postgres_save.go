@@ -33,9 +33,8 @@ func (t *postgresTx) Save(ctx context.Context, c Changes) error {
 
 // statement is one of Save's.
 type statement struct {
-	name string
-	text string
-	args func(*Changes) ([]any, error) // nil: nothing to do
+	name  string
+	queue func(*pgx.Batch, *Changes) error // queues none where there is nothing to do
 }
 
 // save sends all statements at once, the commit last. What is behind a statement that
@@ -45,19 +44,17 @@ func (t *postgresTx) save(ctx context.Context, c *Changes) error {
 	var b pgx.Batch
 	var names []string
 	for _, s := range []statement{
-		{"alarms", insertPostgresAlarms, t.alarmArgs},
-		{"deliveries", updatePostgresDeliveries, t.deliveryArgs},
-		{"periods", upsertPostgresPeriods, t.periodArgs},
-		{"notices", insertPostgresNotices, t.noticeArgs},
-		{"dead letters", insertPostgresDeadLetters, t.deadLetterArgs},
-		{"progress", upsertPostgresProgress, t.progressArgs},
+		{"alarms", t.queueAlarms},
+		{"deliveries", t.queueDeliveries},
+		{"periods", t.queuePeriods},
+		{"notices", t.queueNotices},
+		{"dead letters", t.queueDeadLetters},
+		{"progress", t.queueProgress},
 	} {
-		args, err := s.args(c)
-		if err != nil {
+		if err := s.queue(&b, c); err != nil {
 			return fmt.Errorf("save %s: %w", s.name, err)
 		}
-		if args != nil {
-			b.Queue(s.text, args...)
+		for len(names) < b.Len() {
 			names = append(names, "save "+s.name)
 		}
 	}
@@ -98,8 +95,8 @@ func (t *postgresTx) send(ctx context.Context, b *pgx.Batch, names []string) err
 }
 
 // The rows that Save writes, as arrays of columns. What is saved twice has to end as what is
-// saved once, but for deliveries, which count copies. Their order does not matter: whoever saves holds the partition and the apps, so that
-// nobody else writes these rows.
+// saved once, but for deliveries, which count copies. Their order does not matter: whoever saves
+// holds the partition and the apps, so that nobody else writes these rows.
 const (
 	insertPostgresAlarms = `INSERT INTO alarm (event_day, alarm_id, app_id, owner, severity, quota_used, quota, used_percent,
 			period, late, event_time, vendor_time, received_at, deliveries, raw_topic, raw_partition, raw_offset, event)
@@ -108,9 +105,10 @@ const (
 			unnest($13::timestamptz[]), unnest($14::integer[]), unnest($15::text[]), unnest($16::integer[]), unnest($17::bigint[]), unnest($18::bytea[])
 		ON CONFLICT (event_day, alarm_id) DO UPDATE SET deliveries = alarm.deliveries + excluded.deliveries`
 
+	// See queueOnDays.
 	updatePostgresDeliveries = `UPDATE alarm SET deliveries = alarm.deliveries + more.count
-		FROM unnest($2::date[], $3::text[], $4::integer[]) AS more (event_day, alarm_id, count)
-		WHERE alarm.event_day = ANY($1::date[]) AND alarm.event_day = more.event_day AND alarm.alarm_id = more.alarm_id`
+		FROM unnest($1::date[], $2::text[], $3::integer[]) AS more (event_day, alarm_id, count)
+		WHERE alarm.event_day = ANY(%s) AND alarm.event_day = more.event_day AND alarm.alarm_id = more.alarm_id`
 
 	upsertPostgresPeriods = `INSERT INTO period (app_id, key, last_at, state)
 		SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[])
@@ -165,20 +163,21 @@ func newAlarmColumns(n int) alarmColumns {
 	}
 }
 
-func (t *postgresTx) alarmArgs(c *Changes) ([]any, error) {
+func (t *postgresTx) queueAlarms(b *pgx.Batch, c *Changes) error {
 	if len(c.Alarms) == 0 {
-		return nil, nil
+		return nil
 	}
 	k := newAlarmColumns(len(c.Alarms))
 	for i := range c.Alarms {
 		if err := k.add(&c.Alarms[i]); err != nil {
-			return nil, fmt.Errorf("alarm %q: %w", c.Alarms[i].Event.AlarmID, err)
+			return fmt.Errorf("alarm %q: %w", c.Alarms[i].Event.AlarmID, err)
 		}
 	}
 	// Of these slices the driver has no plan of its own, and would go through them by reflection.
 	owners, vendorTimes, events := pgtype.FlatArray[*string](k.owners), pgtype.FlatArray[*time.Time](k.vendorTimes), pgtype.FlatArray[[]byte](k.events)
-	return []any{k.days, k.ids, k.apps, owners, k.severities, k.used, k.quotas, k.percents, k.periods, k.late,
-		k.eventTimes, vendorTimes, k.receivedAts, k.deliveries, k.topics, k.partitions, k.offsets, events}, nil
+	b.Queue(insertPostgresAlarms, k.days, k.ids, k.apps, owners, k.severities, k.used, k.quotas, k.percents, k.periods, k.late,
+		k.eventTimes, vendorTimes, k.receivedAts, k.deliveries, k.topics, k.partitions, k.offsets, events)
+	return nil
 }
 
 // add appends a row. Error: ErrData.
@@ -217,25 +216,26 @@ func (k *alarmColumns) add(a *Alarm) error {
 	return nil
 }
 
-func (t *postgresTx) deliveryArgs(c *Changes) ([]any, error) {
+func (t *postgresTx) queueDeliveries(b *pgx.Batch, c *Changes) error {
 	if len(c.Deliveries) == 0 {
-		return nil, nil
+		return nil
 	}
 	counts := make(map[string]int32, len(c.Deliveries))
 	for _, d := range c.Deliveries {
 		counts[d.AlarmID] += int32(d.Count)
 	}
-	days, each, ids := daysOf(slices.Sorted(maps.Keys(counts)))
+	days, dayOfEach, ids := daysOf(slices.Sorted(maps.Keys(counts)))
 	more := make([]int32, len(ids))
 	for i, id := range ids {
 		more[i] = counts[id]
 	}
-	return []any{days, each, ids, more}, nil
+	queueOnDays(b, updatePostgresDeliveries, days, dayOfEach, ids, more)
+	return nil
 }
 
-func (t *postgresTx) periodArgs(c *Changes) ([]any, error) {
+func (t *postgresTx) queuePeriods(b *pgx.Batch, c *Changes) error {
 	if len(c.Periods) == 0 {
-		return nil, nil
+		return nil
 	}
 	apps := slices.Sorted(maps.Keys(c.Periods))
 	keys, states, lastAts := make([]string, len(apps)), make([]string, len(apps)), make([]time.Time, len(apps))
@@ -243,16 +243,17 @@ func (t *postgresTx) periodArgs(c *Changes) ([]any, error) {
 		period := c.Periods[app]
 		state, err := json.Marshal(period)
 		if err != nil {
-			return nil, fmt.Errorf("state of app %d: %w: %w", app, ErrData, err)
+			return fmt.Errorf("state of app %d: %w: %w", app, ErrData, err)
 		}
 		keys[i], states[i], lastAts[i] = postgresText(period.Key()), string(state), time.UnixMilli(period.LastAt)
 	}
-	return []any{apps, keys, lastAts, states}, nil
+	b.Queue(upsertPostgresPeriods, apps, keys, lastAts, states)
+	return nil
 }
 
-func (t *postgresTx) noticeArgs(c *Changes) ([]any, error) {
+func (t *postgresTx) queueNotices(b *pgx.Batch, c *Changes) error {
 	if len(c.Notices) == 0 {
-		return nil, nil
+		return nil
 	}
 	n := len(c.Notices)
 	apps, counts := make([]int64, n), make([]int32, n)
@@ -261,17 +262,18 @@ func (t *postgresTx) noticeArgs(c *Changes) ([]any, error) {
 		made := &c.Notices[i]
 		alarm, err := json.Marshal(&made.Alarm)
 		if err != nil {
-			return nil, fmt.Errorf("notice of app %d: %w: %w", made.AppID, ErrData, err)
+			return fmt.Errorf("notice of app %d: %w: %w", made.AppID, ErrData, err)
 		}
 		apps[i], periods[i], kinds[i], steps[i] = made.AppID, postgresText(made.Period), string(made.Kind), string(made.Step)
 		counts[i], alarms[i] = int32(made.Count), string(alarm)
 	}
-	return []any{apps, periods, kinds, steps, counts, alarms, t.s.o.Now()}, nil
+	b.Queue(insertPostgresNotices, apps, periods, kinds, steps, counts, alarms, t.s.o.Now())
+	return nil
 }
 
-func (t *postgresTx) deadLetterArgs(c *Changes) ([]any, error) {
+func (t *postgresTx) queueDeadLetters(b *pgx.Batch, c *Changes) error {
 	if len(c.DeadLetters) == 0 {
-		return nil, nil
+		return nil
 	}
 	n := len(c.DeadLetters)
 	apps, offsets, sizes, partitions := make([]int64, n), make([]int64, n), make([]int64, n), make([]int32, n)
@@ -291,18 +293,20 @@ func (t *postgresTx) deadLetterArgs(c *Changes) ([]any, error) {
 		failed[i] = wholeMillis(d.FailedAt)
 		sizes[i] = int64(len(r.Key) + len(r.Value) + len(headers[i]) + len(d.Message))
 	}
-	return []any{apps, reasons, messages, groups, topics, partitions, offsets, recorded, keys, values, headers, failed, sizes}, nil
+	b.Queue(insertPostgresDeadLetters, apps, reasons, messages, groups, topics, partitions, offsets, recorded, keys, values, headers, failed, sizes)
+	return nil
 }
 
-func (t *postgresTx) progressArgs(c *Changes) ([]any, error) {
+func (t *postgresTx) queueProgress(b *pgx.Batch, c *Changes) error {
 	p := c.Progress
 	if p.Topic == "" {
-		return nil, nil
+		return nil
 	}
 	if t.hasProgress {
 		p = t.progress.after(p)
 	}
-	return []any{postgresText(p.Topic), p.Partition, p.Offset, p.LogEnd, recordTime(p.Newest)}, nil
+	b.Queue(upsertPostgresProgress, postgresText(p.Topic), p.Partition, p.Offset, p.LogEnd, recordTime(p.Newest))
+	return nil
 }
 
 // evictDeadLetters drops the oldest dead letters until the rest is within the bound; see

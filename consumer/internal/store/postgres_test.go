@@ -386,6 +386,70 @@ func TestDaysThatCome(t *testing.T) {
 	equal(t, "alarms", read(t, s).Alarms, []Alarm{today, ahead})
 }
 
+// A batch locks the partitions of its days and no others, and waits for nobody who works on another
+// one, also when the server has seen so many large batches that it would rather keep a plan for any
+// days.
+func TestBatchesTouchTheirDaysOnly(t *testing.T) {
+	url := storetest.Postgres(t)
+	s := openPostgresAt(t, with(t, with(t, url, "pool_max_conns", "1"), "lock_timeout", "2000"), atStart)
+	for ago := 0; ago < 90; ago += 2 * partitionDays {
+		if err := s.makePartitions(t.Context(), start.AddDate(0, 0, -ago)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	vacuum, err := openPostgresAt(t, url, atStart).pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = vacuum.Rollback(context.Background()) }()
+	if _, err := vacuum.Exec(t.Context(), "LOCK TABLE "+partitionOf(dayOf(start).AddDate(0, 0, -20))+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	last := begin(t, s, []string{"ffffffffffff" + alarm(1, 1).Event.AlarmID[12:]}) // of the year 10889
+	last.Rollback()
+	offset := int64(0)
+	for _, row := range []struct {
+		name string
+		days []int // counted from start
+	}{
+		{"today", []int{0}},
+		{"some days", []int{0, -1, -30}},
+		{"a backlog of a week", []int{-1, -2, -3, -4, -5, -6, -7}},
+		{"no partition's day", []int{300_000, 300_001}}, // of the year 2848
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for round := range 12 {
+				var all []Alarm
+				for n := range 400 {
+					all = append(all, onDay(1, 1000*round+n, row.days[n%len(row.days)], 0))
+				}
+				ids := idsOf(all)
+				var more []Delivery
+				for _, id := range ids {
+					more = append(more, Delivery{AlarmID: id, Count: 1})
+				}
+				offset++
+				tx := begin(t, s, ids, 1).(*postgresTx)
+				var locks int
+				if err := tx.conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()").Scan(&locks); err != nil {
+					t.Fatal(err)
+				}
+				if most := 12 + 4*len(row.days); locks > most {
+					t.Fatalf("round %d: %d locks for %d days of %d partitions, want at most %d", round, locks, len(row.days), 90, most)
+				}
+				if err := tx.Save(t.Context(), Changes{Alarms: all, Deliveries: more, Progress: progressAt(offset)}); err != nil {
+					t.Fatal(err)
+				}
+				after := begin(t, s, ids)
+				after.Rollback() // there is one connection
+				if known := len(after.Known()); known != len(ids) {
+					t.Fatalf("%d of %d are known", known, len(ids))
+				}
+			}
+		})
+	}
+}
+
 // Partitions go as a whole once all in them is old by receipt, and not before.
 func TestRetentionDropsPartitions(t *testing.T) {
 	url := storetest.Postgres(t)
