@@ -53,18 +53,23 @@ func daysOf(ids []string) (days, dayOfEach []time.Time, valid []string) {
 	return days, dayOfEach, valid
 }
 
-// A statement on rows of mostNamedDays days names them in its text; see queueOnDays.
+// mostNamedDays is how many days a statement names in its text; more are an argument. See
+// queueOnDays.
 const mostNamedDays = 3
 
-// planAnew has the server plan every statement of the transaction for the values that it has.
+// planAnew has the server plan each later statement of this transaction for its actual
+// arguments, Save's included, whatever plan_cache_mode the session has.
 const planAnew = "SET LOCAL plan_cache_mode = force_custom_plan"
 
-// queueOnDays queues a statement that has %s for the days of the rows that it is about, and args
-// before that. So only the partitions of those days are planned, opened and locked. A plan that
-// the server keeps would lock all that there are, at 90 days two hundred locks a batch, and wait for
-// whoever works on an old one; and after a few large batches it keeps one, if the days are an
-// argument. So a few days are constants, of which it may keep plans: there are not many of them. Of
-// more it makes one anew.
+// queueOnDays queues a statement whose %s stands for the days of its rows; args are its other
+// arguments. Only the partitions of those days are planned, opened and locked.
+//
+// If the days were always an argument, the server would, after a few large batches, keep one
+// plan for any days. It locks every partition (two hundred locks a batch at 90 days) and waits
+// for whoever works on an old one. So up to mostNamedDays days are constants, and a plan that is
+// kept is for those days only. Each set of days is a statement of its own, prepared once per
+// connection; usually there are few sets, and the driver keeps the last 512 statements. For more
+// days the server is told to plan anew.
 func queueOnDays(b *pgx.Batch, statement string, days []time.Time, args ...any) *pgx.QueuedQuery {
 	if len(days) > mostNamedDays {
 		b.Queue(planAnew)

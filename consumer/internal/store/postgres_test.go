@@ -397,7 +397,7 @@ func TestBatchesTouchTheirDaysOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	vacuum, err := openPostgresAt(t, url, atStart).pool.Begin(t.Context())
+	vacuum, err := openPostgresAt(t, with(t, url, "idle_in_transaction_session_timeout", "0"), atStart).pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,8 +434,8 @@ func TestBatchesTouchTheirDaysOnly(t *testing.T) {
 				if err := tx.conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()").Scan(&locks); err != nil {
 					t.Fatal(err)
 				}
-				if most := 12 + 4*len(row.days); locks > most {
-					t.Fatalf("round %d: %d locks for %d days of %d partitions, want at most %d", round, locks, len(row.days), 90, most)
+				if most := 20 + 4*len(row.days); locks > most { // from PostgreSQL 16 on the indexes of alarm itself are among them
+					t.Fatalf("round %d: %d locks for %d days, want at most %d", round, locks, len(row.days), most)
 				}
 				if err := tx.Save(t.Context(), Changes{Alarms: all, Deliveries: more, Progress: progressAt(offset)}); err != nil {
 					t.Fatal(err)
@@ -447,6 +447,9 @@ func TestBatchesTouchTheirDaysOnly(t *testing.T) {
 				}
 			}
 		})
+	}
+	if _, err := vacuum.Exec(t.Context(), "SELECT 1"); err != nil {
+		t.Errorf("the other partition was not locked to the end: %v", err)
 	}
 }
 

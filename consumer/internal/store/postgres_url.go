@@ -121,7 +121,7 @@ func setParameters(parameters map[string]string, readOnly bool) {
 		"lock_timeout":                        milliseconds(lockTimeout),
 		"idle_in_transaction_session_timeout": milliseconds(idleTimeout),
 		"default_transaction_isolation":       "read committed", // each statement sees what the lock before it waited for
-		// plan_cache_mode stays the server's choice, which keeps plans; but see queueOnDays.
+		// plan_cache_mode is left as the server has it, so that plans can be kept; but see queueOnDays.
 	}
 	if readOnly {
 		defaults["statement_timeout"] = "0"

@@ -47,7 +47,7 @@ func TestAwaitedCallbacksDoNotLinger(t *testing.T) {
 		}
 		least = min(least, time.Since(began))
 	}
-	if most := 12 * time.Millisecond; least > most {
+	if most := 20 * time.Millisecond; least > most { // requests are 5 ms apart then, and 50 where nobody waits
 		t.Errorf("the fastest delivery took %s, want at most %s", least, most)
 	}
 }
