@@ -169,6 +169,8 @@ func (s *scene) load(ctx context.Context) ([]ledger.Entry, error) {
 func (s *scene) watch(ctx context.Context, load *stack.Child) error {
 	select {
 	case <-time.After(s.warmup):
+	case err := <-load.Unasked(): // it has not even begun to count
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}

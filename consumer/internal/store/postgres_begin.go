@@ -16,7 +16,8 @@ import (
 
 // postgresTx is Tx on PostgreSQL: one connection with an open transaction. Once a connection has
 // prepared its statements (those that name days: for these days), Begin takes one round trip to
-// the server, or two where an app has no row; Save takes one, and more where dead letters are saved or replayed.
+// the server, or two where an app has no row; Save takes one, and more where dead letters are
+// saved or replayed.
 //
 // What it locks, in this order, and why no two can wait for each other crosswise:
 //

@@ -31,19 +31,16 @@ func (t *postgresTx) Save(ctx context.Context, c Changes) error {
 	return err
 }
 
-// statement is one of Save's.
-type statement struct {
-	name  string
-	queue func(*pgx.Batch, *Changes) error // queues none where there is nothing to do
-}
-
 // save sends all statements at once, the commit last. What is behind a statement that
 // failed is not run. Where dead letters may have to make room, or may not be open any more,
 // the commit waits for that.
 func (t *postgresTx) save(ctx context.Context, c *Changes) error {
 	var b pgx.Batch
 	var names []string
-	for _, s := range []statement{
+	for _, s := range []struct {
+		name  string
+		queue func(*pgx.Batch, *Changes) error // queues none where there is nothing to do
+	}{
 		{"alarms", t.queueAlarms},
 		{"deliveries", t.queueDeliveries},
 		{"periods", t.queuePeriods},
