@@ -24,21 +24,19 @@ import (
 // connection has passed is reset, unread. It was not taken. Only connections that brought no
 // request since Leave can meet it.
 type conn struct {
+	// What every request changes stands first and together: with hundreds of connections each line of
+	// memory is one that the processor waits for.
 	net.Conn
-	all    *connections
-	linger atomic.Bool // there may be unread bytes: see lingerTime
-
-	read, write deadline // see deadline.go
-
+	all      *connections
 	receiver *Receiver
-	held     held        // see held.go
-	line     requestLine // see framing.go
-	share    share       // see waiting.go
-	useful   bool        // the last request was answered 200; owned by the connection's goroutine
-
-	mu    sync.Mutex
-	idle  bool  // guarded by mu: nothing of the next request was read
-	until int64 // guarded by mu: deadline of its first byte where that comes before timeouts.idle; noDeadline: none
+	share    share        // see waiting.go
+	line     requestLine  // see framing.go
+	useful   bool         // the last request was answered 200; owned by the connection's goroutine
+	linger   atomic.Bool  // there may be unread bytes: see lingerTime
+	read     deadline     // see deadline.go; idleBit in it: nothing of the next request was read
+	until    atomic.Int64 // deadline of its first byte where that comes before timeouts.idle; noDeadline: none
+	held     held         // see held.go
+	write    deadline
 }
 
 // take reads, where there is room for what is read.
@@ -72,12 +70,17 @@ func (c *conn) giveBack() {
 }
 
 // leave lets the connection bring one more request, whose first byte must be there by until.
+//
+// until is stored before the connection is seen to rest, and rests does it the other way round: one
+// of the two sees the other.
 func (c *conn) leave(until int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.until = until
-	if c.idle {
-		c.setReadDeadline(until)
+	c.until.Store(until)
+	at := c.read.at.Load()
+	if at&idleBit == 0 {
+		return
+	}
+	if old := at &^ idleBit; old == noDeadline || old > until {
+		c.read.at.CompareAndSwap(at, until|idleBit) // else its request has begun, or rests has seen until
 	}
 }
 
@@ -96,28 +99,26 @@ func connState(nc net.Conn, state fasthttp.ConnState) {
 // starts is called when the first byte of a request was read. The time of a connection's first
 // request runs already, unless leave has shortened that.
 func (c *conn) starts() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.idle = false
-	if c.line.used > 0 || c.until != noDeadline {
-		c.setReadDeadline(c.all.in(c.all.timeouts.read))
+	if c.line.used == 0 {
+		at := c.read.at.Load() // before until: what leave makes of it afterwards is seen
+		if c.until.Load() == noDeadline && c.read.at.CompareAndSwap(at, at&^idleBit) {
+			return
+		}
 	}
+	c.setReadDeadline(c.all.in(c.all.timeouts.read))
 }
 
 // rests is called when the connection begins to wait for its next request, and when it is new.
 func (c *conn) rests() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.idle = true
 	wait := c.all.timeouts.idle
 	if c.line.used == 0 || c.mustEarnRest() {
 		wait = c.all.timeouts.read
 	}
 	at := c.all.in(wait)
-	if c.until != noDeadline && (at == noDeadline || at > c.until) {
-		at = c.until
+	c.setReadDeadline(at | idleBit)
+	if until := c.until.Load(); until != noDeadline && (at == noDeadline || at > until) {
+		c.setReadDeadline(until | idleBit)
 	}
-	c.setReadDeadline(at)
 }
 
 // mustEarnRest says that the connection is about to wait for its next request and may only do so
@@ -186,7 +187,7 @@ func (s *connections) add(c net.Conn, r *Receiver) *conn {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one.until = s.until
+	one.until.Store(s.until)
 	one.rests()
 	s.open[one] = struct{}{}
 	return one

@@ -148,7 +148,37 @@ func TestLastWordIsLong(t *testing.T) {
 	c.line.used = 1 // a request was refused
 	all.leave(lastWord)
 	c.rests()
-	if at, until := c.read.at.Load(), all.in(lastWord); at != until {
+	if at, until := c.read.at.Load(), all.in(lastWord); at != until|idleBit {
 		t.Errorf("the connection has to bring its last request by %v, want %v", time.Duration(at), time.Duration(until))
+	}
+}
+
+// TestLeaveMeetsARequest: leave comes while a connection changes between resting and a request, as
+// often as it takes to hit every moment. Who rests afterwards has the last word's time, and who does
+// not, keeps that of its request and gets it when it rests.
+func TestLeaveMeetsARequest(t *testing.T) {
+	for n := range 20000 {
+		all := newConnections(timeouts{read: time.Hour, idle: 2 * time.Hour})
+		c := all.add(&memoryConn{}, nil)
+		c.line.used = int64(n % 2) // its first request, or a later one
+		var leaving sync.WaitGroup
+		leaving.Go(func() { all.leave(lastWord) })
+		for range n % 7 {
+			c.starts()
+			c.rests()
+		}
+		if n%3 == 0 {
+			c.starts()
+		}
+		leaving.Wait()
+		if n%3 == 0 {
+			if at := c.read.at.Load(); at != all.in(time.Hour) {
+				t.Fatalf("round %d: the request has until %d", n, at)
+			}
+			c.rests()
+		}
+		if at, until := c.read.at.Load(), all.in(lastWord)|idleBit; at != until {
+			t.Fatalf("round %d: the connection rests until %d, want %d", n, at, until)
+		}
 	}
 }

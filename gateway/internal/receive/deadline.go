@@ -28,10 +28,13 @@ type timeouts struct {
 	write time.Duration // for each piece of an answer that is written
 }
 
-// noDeadline and passed are deadlines that never pass, and that have.
+// noDeadline and passed are deadlines that never pass, and that have. idleBit is no part of a
+// deadline: in one for reading it says that the connection waits for a request's first byte, so that
+// the two change at once.
 const (
 	noDeadline = 0
-	passed     = 1
+	idleBit    = 1
+	passed     = 2
 )
 
 // epoch is the zero of the sweeps' clock, which does not jump.
@@ -42,7 +45,7 @@ func (s *connections) in(d time.Duration) int64 {
 	if d <= 0 {
 		return noDeadline
 	}
-	return s.time.Load() + int64(d+s.every)
+	return (s.time.Load() + int64(d+s.every)) &^ idleBit
 }
 
 // at returns the deadline that passes at t; the zero time: none.
@@ -58,7 +61,7 @@ func (s *connections) at(t time.Time) int64 {
 
 // deadline is one deadline of a connection, for reading or for writing.
 type deadline struct {
-	at    atomic.Int64 // nanoseconds of connections.time
+	at    atomic.Int64 // nanoseconds of connections.time, and idleBit
 	fired atomic.Bool  // the poller was told that it has passed
 	mu    sync.Mutex   // held while the poller is told
 }
@@ -81,15 +84,21 @@ func (d *deadline) set(at int64, tell func(time.Time) error) error {
 	return nil
 }
 
+// over says whether the deadline has passed.
+func (d *deadline) over(now int64) bool {
+	at := d.at.Load() &^ idleBit
+	return at != noDeadline && at <= now
+}
+
 // expire tells the poller when the deadline has passed. It is called by the sweep.
 func (d *deadline) expire(now int64, tell func(time.Time) error) {
-	if at := d.at.Load(); at == noDeadline || at > now || d.fired.Load() {
+	if !d.over(now) || d.fired.Load() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fired.Store(true)
-	if at := d.at.Load(); at == noDeadline || at > now {
+	if !d.over(now) {
 		d.fired.Store(false) // it was moved meanwhile
 		return
 	}
@@ -114,14 +123,21 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// writeInTime writes p to the client, who gets timeouts.write to take it.
+// writeInTime writes p to the client, who gets timeouts.write to take what it does not take at once.
 func (c *conn) writeInTime(p []byte) (int, error) {
-	if err := c.write.set(c.all.in(c.all.timeouts.write), c.Conn.SetWriteDeadline); err != nil {
-		return 0, err
+	taken := 0
+	if s := c.held.socket; s != nil {
+		// What becomes of the connection the write below finds.
+		if taken, _ = s.TryWrite(p); taken == len(p) {
+			return taken, nil
+		}
 	}
-	n, err := c.Conn.Write(p)
+	if err := c.write.set(c.all.in(c.all.timeouts.write), c.Conn.SetWriteDeadline); err != nil {
+		return taken, err
+	}
+	n, err := c.Conn.Write(p[taken:])
 	c.write.at.Store(noDeadline) // where it has fired, the next set takes that back
-	return n, err
+	return taken + n, err
 }
 
 // keep keeps the deadlines of all connections until stop is closed and none is left.

@@ -26,7 +26,7 @@ func TestDeadlineReachesThePollerOnlyWhenItPassed(t *testing.T) {
 	var p poller
 	const now = 1000
 	for range 3 {
-		if err := d.set(now+1, p.tell); err != nil {
+		if err := d.set(now+2, p.tell); err != nil {
 			t.Fatal(err)
 		}
 		d.expire(now, p.tell)
@@ -40,14 +40,21 @@ func TestDeadlineReachesThePollerOnlyWhenItPassed(t *testing.T) {
 	if p.told != 1 || p.last.IsZero() || p.last.After(time.Now()) {
 		t.Fatalf("told %d times, last %v: want once, a time that is past", p.told, p.last)
 	}
-	_ = d.set(now+1, p.tell)
+	_ = d.set(now+2, p.tell)
 	if p.told != 2 || !p.last.IsZero() {
 		t.Fatalf("told %d times, last %v: want the passed one taken back", p.told, p.last)
 	}
-	_ = d.set(noDeadline, p.tell)
+	for _, none := range []int64{noDeadline, noDeadline | idleBit} {
+		_ = d.set(none, p.tell)
+		d.expire(now, p.tell)
+		if p.told != 2 {
+			t.Fatal("no deadline passed for the poller")
+		}
+	}
+	_ = d.set(now|idleBit, p.tell)
 	d.expire(now, p.tell)
-	if p.told != 2 {
-		t.Fatal("no deadline passed for the poller")
+	if p.told != 3 {
+		t.Fatal("the deadline of a connection that waits for a request did not pass")
 	}
 }
 

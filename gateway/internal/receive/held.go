@@ -47,11 +47,14 @@ const maxHeldBytes = 2 << 10
 
 // held is a connection's answer that waits for the journal.
 type held struct {
-	turn sync.Mutex // see above; tell unlocks what hold has locked
-
 	// Owned by the connection's goroutine.
 	due    bool // hold was called, and what fasthttp writes next is the answer
+	lent   bool // somebody else may have the turn
 	broken bool // an answer in fasthttp's buffer must not leave
+
+	socket *socket.Conn // where answers are sent as they are; nil: there is none, and no answer can be held
+
+	turn sync.Mutex // see above; tell unlocks what hold has locked
 
 	// Owned by who has the turn.
 	ticket   journal.Ticket
@@ -64,8 +67,7 @@ type held struct {
 	command  []byte // a copy
 	text     []byte // the answer as fasthttp wrote it: a copy
 
-	rest   []byte       // what of an answer is still to be sent
-	socket *socket.Conn // where answers are sent as they are; nil: there is none, and no answer can be held
+	rest []byte // what of an answer is still to be sent
 }
 
 // prepare makes the connection ready to hold answers, where it can.
@@ -97,8 +99,16 @@ func (r *Receiver) holder(ctx *fasthttp.RequestCtx, q *request) *conn {
 // before it does anything: a client that takes no answers has nothing more in flight.
 func (c *conn) begin() {
 	c.settle()
-	c.held.turn.Lock()
-	defer c.held.turn.Unlock()
+	c.takeTurn()
+}
+
+// takeTurn waits until nobody else has the turn. Only hold gives it away again.
+func (c *conn) takeTurn() {
+	if h := &c.held; h.lent {
+		h.turn.Lock()
+		h.lent = false
+		h.turn.Unlock()
+	}
 }
 
 // hold has what is written next wait for t. Called by the handler, after begin, so that it does
@@ -108,7 +118,7 @@ func (c *conn) hold(t journal.Ticket, q *request, source netip.Addr) {
 	h.turn.Lock()
 	h.ticket, h.decision, h.ledger, h.now, h.app, h.source = t, q.decision, q.account.ledger, q.now, q.query.appID, source
 	h.command = append(h.command[:0], q.query.command...)
-	h.due = true
+	h.due, h.lent = true, true
 }
 
 // settle waits for an answer that was decided and has not been written, or not by itself, as
@@ -119,7 +129,7 @@ func (c *conn) settle() {
 	if !h.due {
 		return
 	}
-	h.due = false
+	h.due, h.lent = false, false
 	defer h.turn.Unlock()
 	if c.note(c.receiver.journal.Wait(h.ticket, journal.Disk)) != notRefused {
 		h.broken = true
@@ -145,8 +155,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	if !h.due {
-		h.turn.Lock()
-		defer h.turn.Unlock()
+		c.takeTurn()
 		return c.writeInTime(p)
 	}
 	h.due = false
