@@ -207,8 +207,8 @@ var receiveMutants = []mutant{
 		name: "only-the-first-token-counts", promise: "receive", pkg: receivePkg, test: "TestAuthenticate/rotation: the old token",
 		edits: []edit{{
 			"gateway/internal/receive/authenticate.go",
-			`for i := range app.Tokens {`,
-			`for i := range app.Tokens[:1] {`,
+			`for i := range tokens {`,
+			`for i := range min(tokens, 1) {`,
 		}},
 	},
 	{

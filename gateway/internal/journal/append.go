@@ -11,12 +11,12 @@ import (
 // batch is the buffer that appenders fill and the committer writes. There are two, and
 // they change places.
 type batch struct {
-	buf    []byte // room for the largest batch
-	end    int    // bytes used, header included
-	count  int    // entries
-	first  LSN    // of the first entry
-	oldest int64  // Unix milliseconds of the first entry
-	round  *round // its waiters
+	buf   []byte // room for the largest batch
+	end   int    // bytes used, header included
+	count int    // entries
+	first LSN    // of the first entry
+	began int64  // when the first entry came, Unix milliseconds: the time of them all
+	round *round // its waiters
 }
 
 func newBatch(size int64) *batch { return &batch{buf: make([]byte, size), end: batchHeaderLen} }
@@ -144,8 +144,7 @@ func (j *Journal) Append(reserve bool, fill func(dst []byte) []byte) (Ticket, er
 
 // TryAppend is Append without waiting: ErrBusy at once when the batch has no room.
 func (j *Journal) TryAppend(reserve bool, fill func(dst []byte) []byte) (Ticket, error) {
-	now := j.now().UnixMilli()
-	t, tell, err := j.append(reserve, now, fill)
+	t, tell, err := j.append(reserve, fill)
 	if tell {
 		kick(j.wake)
 	}
@@ -161,15 +160,15 @@ func (j *Journal) HasRoom(reserve bool) bool {
 }
 
 // append is the critical section.
-func (j *Journal) append(reserve bool, now int64, fill func(dst []byte) []byte) (t Ticket, tell bool, err error) {
+func (j *Journal) append(reserve bool, fill func(dst []byte) []byte) (t Ticket, tell bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock() // deferred: a panic in fill must not stop all other appenders
-	return j.place(reserve, now, fill)
+	return j.place(reserve, fill)
 }
 
 // place puts an entry into the batch. tell: the committer is to know, as the batch is no
 // longer empty, or has filled enough. Called with mu held.
-func (j *Journal) place(reserve bool, now int64, fill func(dst []byte) []byte) (t Ticket, tell bool, err error) {
+func (j *Journal) place(reserve bool, fill func(dst []byte) []byte) (t Ticket, tell bool, err error) {
 	b := j.cur
 	if err := j.admit(b, reserve); err != nil {
 		return t, false, err
@@ -188,10 +187,11 @@ func (j *Journal) place(reserve bool, now int64, fill func(dst []byte) []byte) (
 		copy(b.buf[from:to], payload) // fill returned a slice of its own
 	}
 	clear(b.buf[to:end])
-	putEntryHeader(b.buf[b.end:], len(payload), b.count, now)
 	if b.count == 0 {
-		b.round.born, b.oldest, tell = time.Now(), now, true
+		// One look at the clocks for the whole batch: they cost as much as the rest of an append.
+		b.round.born, b.began, tell = time.Now(), j.now().UnixMilli(), true
 	}
+	putEntryHeader(b.buf[b.end:], len(payload), b.count, b.began)
 	t = Ticket{LSN: b.first + LSN(b.count), round: b.round}
 	tell = tell || b.end < j.fillBytes && end >= j.fillBytes
 	b.end = end

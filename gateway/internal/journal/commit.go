@@ -167,7 +167,7 @@ func (j *Journal) publish(b *batch) {
 		j.ring.put(b.buf[:b.end], j.written, a)
 	}
 	a.last.Store(uint64(last))
-	j.marks.add(b.first, b.oldest)
+	j.marks.add(b.first, b.began)
 	j.segMu.Lock()
 	j.mu.Lock()
 	a.end.Add(j.inflight)

@@ -14,6 +14,10 @@ import (
 	"go.uber.org/zap"
 )
 
+// cacheLine is how much of the memory the processors take from each other at once, in bytes, of
+// those that have the most.
+const cacheLine = 128
+
 // Journal is an open journal. All its methods may be called from any goroutine, until Close.
 // See the package documentation for what it promises.
 //
@@ -31,19 +35,23 @@ type Journal struct {
 	lock       io.Closer
 	opened     time.Time
 
-	mu       sync.Mutex // the append critical section
-	cur      *batch     // being filled
-	idle     *batch     // the other one; nil while it is being written
-	inflight int64      // padded bytes of the batch being written; 0: none
-	room     room
-	queue    queue
-	closed   bool
-
 	fillBytes int // of a batch for whose sync nobody waits: it is left to fill no longer
 
+	// What every append changes has lines of the processors' caches of its own: it wanders between
+	// them, and what is only read must not wander with it.
+	_        [cacheLine]byte
+	mu       sync.Mutex // the append critical section
+	cur      *batch     // being filled
+	room     room
+	closed   bool
 	appended atomic.Uint64 // LSN of the last entry taken
-	synced   atomic.Uint64 // all entries up to here are durable
-	settled  atomic.Uint64 // all entries up to here are settled
+	idle     *batch        // the other one; nil while it is being written
+	inflight int64         // padded bytes of the batch being written; 0: none
+	queue    queue
+	_        [cacheLine]byte
+
+	synced  atomic.Uint64 // all entries up to here are durable
+	settled atomic.Uint64 // all entries up to here are settled
 
 	// Owned by the committer.
 	sums     checksummer

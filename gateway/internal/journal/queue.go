@@ -89,10 +89,9 @@ func (j *Journal) await(reserve bool, fill func(dst []byte) []byte) (Ticket, err
 // enqueue tries once more, as the batch may be another one by now; w is nil when that
 // gave a result.
 func (j *Journal) enqueue(reserve bool, fill func(dst []byte) []byte) (w *queued, t Ticket, err error) {
-	now := j.now().UnixMilli()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	t, tell, err := j.place(reserve, now, fill)
+	t, tell, err := j.place(reserve, fill)
 	if tell {
 		kick(j.wake)
 	}
@@ -111,12 +110,11 @@ func (j *Journal) takeQueued() {
 		return
 	}
 	overdue := time.Now().Add(-j.opt.AckDeadline)
-	now := j.now().UnixMilli()
 	for _, reserve := range []bool{true, false} {
 		l := j.queue.line(reserve)
 		l.expire(overdue)
 		for l.head != nil {
-			if j.placeQueued(l.head, reserve, now); errors.Is(l.head.err, ErrBusy) {
+			if j.placeQueued(l.head, reserve); errors.Is(l.head.err, ErrBusy) {
 				break // it stays for the next batch, and so do those behind it
 			}
 			l.pop()
@@ -126,10 +124,10 @@ func (j *Journal) takeQueued() {
 	j.cur.round.wanted.Store(true)
 }
 
-func (j *Journal) placeQueued(w *queued, reserve bool, now int64) {
+func (j *Journal) placeQueued(w *queued, reserve bool) {
 	defer func() { w.panicked = recover() }()
 	w.err = nil // of the batch before, where fill panics now
-	w.ticket, _, w.err = j.place(reserve, now, w.fill)
+	w.ticket, _, w.err = j.place(reserve, w.fill)
 	if w.err == nil {
 		w.ticket.round = j.cur.round.elderOf(w.since, j.opt.AckDeadline/deadlineParts)
 	}

@@ -15,7 +15,7 @@ import (
 // Entry is one unit of the journal.
 type Entry struct {
 	LSN     LSN
-	Time    time.Time // when it was appended, in milliseconds
+	Time    time.Time // when the first entry of its batch was appended, in milliseconds
 	Payload []byte    // a view, valid until the next call on what returned it
 }
 

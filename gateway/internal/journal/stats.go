@@ -63,7 +63,7 @@ func (j *Journal) oldest(lsn LSN) time.Time {
 	if milli == 0 { // only in memory yet
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		if milli = j.cur.oldest; j.cur.count == 0 {
+		if milli = j.cur.began; j.cur.count == 0 {
 			milli = j.now().UnixMilli()
 		}
 	}

@@ -14,11 +14,17 @@ import (
 // --unknown-apps accept lets them. All others share one, and with it one rate.
 const maxUnlisted = 1000
 
-// account is an app with its ledger.
+// account is an app with its ledger, and with what every callback needs to know of the app, so that
+// nothing of app itself has to be in the processor's cache.
 type account struct {
-	app    *apps.App
-	ledger *ledger
-	uses   []*tokenUse // of the app's tokens, by position
+	ledger         *ledger
+	uses           []*tokenUse // of the app's tokens, by position
+	alarms, others rate        // of the quota alarm, and of everything else
+	app            *apps.App
+}
+
+func newAccount(app *apps.App, l *ledger, uses []*tokenUse) account {
+	return account{ledger: l, uses: uses, alarms: rateOf(app.AlarmRateLimit), others: rateOf(app.RateLimit), app: app}
 }
 
 // accounts holds the account of every app. Looking one up takes no lock; it is one map
@@ -61,7 +67,7 @@ func (a *accounts) reload(s *apps.Snapshot) {
 			delete(a.unlisted, id)
 			continue
 		}
-		a.unlisted[id] = account{s.Unlisted(id), acc.ledger, nil}
+		a.unlisted[id] = newAccount(s.Unlisted(id), acc.ledger, nil)
 	}
 	a.snapshot = s
 	a.listed.Store(&next)
@@ -80,7 +86,7 @@ func (a *accounts) relist(s *apps.Snapshot) map[int64]account {
 		if l == nil {
 			l = new(ledger)
 		}
-		next[app.ID] = account{app, l, tokenUses(app, before, now)}
+		next[app.ID] = newAccount(app, l, tokenUses(app, before, now))
 	}
 	return next
 }
@@ -108,9 +114,9 @@ func (a *accounts) accept(id int64) account {
 		return acc
 	}
 	if len(a.unlisted) >= maxUnlisted {
-		return account{a.snapshot.Unlisted(id), a.shared, nil}
+		return newAccount(a.snapshot.Unlisted(id), a.shared, nil)
 	}
-	acc = account{a.snapshot.Unlisted(id), new(ledger), nil}
+	acc = newAccount(a.snapshot.Unlisted(id), new(ledger), nil)
 	a.unlisted[id] = acc
 	return acc
 }

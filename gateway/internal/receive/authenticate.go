@@ -3,6 +3,7 @@ package receive
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"time"
 
 	"github.com/tidegate/tidegate/internal/apps"
@@ -32,7 +33,11 @@ type proof struct {
 // Tokens are not read here where the sum is remembered: with hundreds of apps each is two memory
 // accesses that the processor waits for, and they were most of what this took.
 func authenticate(app *apps.App, uses []*tokenUse, q *query, now time.Time, window time.Duration, buf []byte) (proof, []byte, refusal) {
-	if len(app.Tokens) == 0 {
+	tokens := len(uses)
+	if tokens == 0 {
+		tokens = len(app.Tokens)
+	}
+	if tokens == 0 {
 		return proof{by: schema.AuthenticatedNone, position: noPosition}, buf, notRefused
 	}
 	p := proof{by: schema.AuthenticatedSign, position: noPosition}
@@ -40,18 +45,21 @@ func authenticate(app *apps.App, uses []*tokenUse, q *query, now time.Time, wind
 	if len(q.sign) == 0 || len(requestTime) == 0 {
 		return p, buf, refusedSignMissing
 	}
-	var sign [sha256.Size]byte
-	if !decodeSign(&sign, q.sign) {
+	if len(q.sign) != signSize {
 		return p, buf, refusedSignWrong
 	}
 	words, short := timeWords(requestTime)
-	for i := range app.Tokens {
+	for i := range tokens {
 		var last *remembered
 		if short && uses != nil {
 			last = &uses[i].sum
 		}
-		match, known := last.matches(words, &sign)
+		match, known := last.matches(words, q.sign)
 		if !known {
+			var sign [sha256.Size]byte
+			if _, err := hex.Decode(sign[:], q.sign); err != nil {
+				continue // no hex digits: it matches none
+			}
 			token := app.Tokens[i].Bytes()
 			if len(token) == 0 {
 				continue // not resolved: anyone could compute the sum of RequestTime alone
@@ -79,21 +87,6 @@ func authenticate(app *apps.App, uses []*tokenUse, q *query, now time.Time, wind
 		return p, buf, refusedRequestTime
 	}
 	return p, buf, notRefused
-}
-
-// decodeSign reads 64 hex digits of either case.
-func decodeSign(sum *[sha256.Size]byte, s []byte) bool {
-	if len(s) != 2*len(sum) {
-		return false
-	}
-	for i := range sum {
-		high, low := unhex[s[2*i]], unhex[s[2*i+1]]
-		if high < 0 || low < 0 {
-			return false
-		}
-		sum[i] = byte(high)<<4 | byte(low)
-	}
-	return true
 }
 
 // parseRequestTime reads Unix seconds: 1 to maxRequestTime digits, which is enough until the year 5138.

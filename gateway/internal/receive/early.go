@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-
-	"github.com/tidegate/tidegate/internal/apps"
 )
 
 // Refusals before the body. A large body is refused before any of it is read where the header
@@ -131,10 +129,10 @@ func (r *Receiver) foreseeLimit(q *request) (wait time.Duration, ok bool) {
 }
 
 // peek is take without taking.
-func (b *bucket) peek(now int64, rate apps.RateLimit) (wait time.Duration, ok bool) {
+func (b *bucket) peek(now int64, r rate) (wait time.Duration, ok bool) {
 	var probe bucket
 	probe.fullAt.Store(b.fullAt.Load())
-	return probe.take(now, rate)
+	return probe.take(now, r)
 }
 
 // refuseEarly answers a request that headerReceived has marked, and counts it as any other refusal.

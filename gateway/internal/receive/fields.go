@@ -10,8 +10,14 @@ import (
 // may stand there: no controls, no space, no semicolon (which some take for an ampersand),
 // no fragment, valid UTF-8. encoded says whether anything has to be decoded.
 func scanQuery(raw []byte) (encoded, ok bool) {
-	all := byte(0)
-	for _, c := range raw {
+	all, rest := byte(0), raw
+	for len(rest) >= 8 { // side by side, or each byte waits for the one before
+		b := rest[:8]
+		all |= queryBytes[b[0]] | queryBytes[b[1]] | queryBytes[b[2]] | queryBytes[b[3]] |
+			queryBytes[b[4]] | queryBytes[b[5]] | queryBytes[b[6]] | queryBytes[b[7]]
+		rest = rest[8:]
+	}
+	for _, c := range rest {
 		all |= queryBytes[c]
 	}
 	if all&badByte != 0 || all&wideByte != 0 && !utf8.Valid(raw) {
@@ -68,9 +74,7 @@ func validCommand(s []byte) bool {
 		return false
 	}
 	for _, c := range s {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
-		default:
+		if !nameBytes[c] {
 			return false
 		}
 	}

@@ -160,15 +160,15 @@ func validHost(s []byte) bool {
 		port = len(s)
 	}
 	for _, c := range s[:port] {
-		if !hostBytes[c] {
+		if !nameBytes[c] {
 			return false
 		}
 	}
 	return port > 0 && validPort(s[port:])
 }
 
-// hostBytes are the bytes of a host name.
-var hostBytes = func() (table [256]bool) {
+// nameBytes are the bytes of a host name, and of a command.
+var nameBytes = func() (table [256]bool) {
 	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") {
 		table[c] = true
 	}

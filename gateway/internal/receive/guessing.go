@@ -40,7 +40,7 @@ const (
 // to its account, so that who fails most is forgotten last. It takes no lock; a source that is
 // replaced in the moment in which it fails may be let off.
 type guessing struct {
-	rate apps.RateLimit
+	rate rate
 	seed uint64 // so that nobody can choose addresses of one set
 	sets [guessingSets][guessingWays]failures
 }
@@ -58,7 +58,7 @@ func newGuessing(perSecond float64) *guessing {
 		return nil
 	}
 	return &guessing{
-		rate: apps.RateLimit{PerSecond: perSecond, Burst: max(1, int(perSecond*guessingBurst))},
+		rate: rateOf(apps.RateLimit{PerSecond: perSecond, Burst: max(1, int(perSecond*guessingBurst))}),
 		seed: rand.Uint64(),
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tidegate/tidegate/gateway/internal/entry"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
-	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/schema"
 )
 
@@ -34,12 +33,14 @@ type request struct {
 	retry    int       // seconds for Retry-After, where a stage knows them
 	refused  Refused   // while Options.Quarantine looks at it
 
+	part uint32 // of the histograms: the pool gives a processor the requests that it had before
+
 	misframed bool // as the connection saw it, see requestLine and padded
 	header    headerBlock
 }
 
 func (r *Receiver) newRequest() any {
-	q := new(request)
+	q := &request{part: 1 + r.made.Add(1)%(answerParts-1)}
 	q.fill = func(dst []byte) []byte { return entry.Append(dst, q.topic, &q.callback) }
 	return q
 }
@@ -104,7 +105,7 @@ func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
 		// No token is taken: what we throw away must not use up the rate of what the
 		// app wants kept.
 		if q.decision.Blocking {
-			r.metrics.blocking.Observe(r.since(q.now).Seconds())
+			r.metrics.blocking.note(q.part, r.since(q.now))
 		}
 		return outcomeDropped
 	}
@@ -172,7 +173,7 @@ func (r *Receiver) identify(q *request) refusal {
 	if p.position != noPosition {
 		acc.uses[p.position].match(q.now)
 		if p.timed {
-			r.metrics.clockSkew.Set(p.skew.Seconds())
+			r.metrics.skewed(p.skew)
 		}
 	}
 	return f
@@ -190,11 +191,11 @@ func (r *Receiver) limit(q *request) refusal {
 }
 
 // bucket is the bucket of the callback, with its rate.
-func (q *request) bucket() (*bucket, apps.RateLimit) {
+func (q *request) bucket() (*bucket, rate) {
 	if isAlarm(q.query.command) {
-		return &q.account.ledger.alarms, q.account.app.AlarmRateLimit
+		return &q.account.ledger.alarms, q.account.alarms
 	}
-	return &q.account.ledger.others, q.account.app.RateLimit
+	return &q.account.ledger.others, q.account.others
 }
 
 // keep appends the callback, and waits for its ack level or has the answer held until then.
@@ -213,12 +214,15 @@ func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 		return outcome(r.notTaken(err))
 	}
 	if c := r.holder(ctx, q); c != nil {
-		c.hold(ticket, q, r.source(ctx, q))
+		if r.sources.trusted.Len() > 0 {
+			r.source(ctx, q) // as the header says it; else the connection knows
+		}
+		c.hold(ticket, q, q.from)
 		return outcomeHeld
 	}
 	err = r.journal.Wait(ticket, d.Ack)
 	r.inFlight.leave()
-	r.metrics.answered(d, r.since(q.now))
+	r.metrics.answered(q.part, d, r.since(q.now))
 	return outcome(unconfirmedBy(err))
 }
 

@@ -45,6 +45,10 @@ import (
 // its header in one piece; its buffer has 4 KiB.
 const maxHeldBytes = 2 << 10
 
+// partOfHeld is the part of the histograms for answers that were held: mostly one goroutine at a time
+// tells them.
+const partOfHeld = 0
+
 // held is a connection's answer that waits for the journal.
 type held struct {
 	// Owned by the connection's goroutine.
@@ -63,9 +67,9 @@ type held struct {
 	ledger   *ledger
 	now      time.Time // of the request
 	app      int64
-	source   netip.Addr
-	command  []byte // a copy
-	text     []byte // the answer as fasthttp wrote it: a copy
+	source   netip.Addr // the zero address: the connection's other end
+	command  []byte     // a copy
+	text     []byte     // the answer as fasthttp wrote it: a copy
 
 	rest []byte // what of an answer is still to be sent
 }
@@ -206,11 +210,14 @@ func (c *conn) sendRest() {
 func (c *conn) note(err error) refusal {
 	h, r := &c.held, c.receiver
 	f := unconfirmedBy(err)
-	r.metrics.answered(h.decision, r.since(h.now))
+	r.metrics.answered(partOfHeld, h.decision, r.since(h.now))
 	r.inFlight.leave()
 	r.metrics.outcomes[f].Inc()
 	h.ledger.note(outcome(f), h.now)
 	if f != notRefused {
+		if !h.source.IsValid() {
+			h.source = edge.Peer(c.RemoteAddr())
+		}
 		r.refuse(h.ledger, f, h.now, h.app, h.source, h.command)
 	}
 	return f

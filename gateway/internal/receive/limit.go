@@ -18,27 +18,37 @@ type bucket struct {
 	fullAt atomic.Int64
 }
 
-// take takes one token. If there is none, wait is the time until there will be one, if
-// nobody else takes it first. A rate of 0 is no limit. now is in nanoseconds since the
-// Receiver was made.
-func (b *bucket) take(now int64, rate apps.RateLimit) (wait time.Duration, ok bool) {
-	if rate.PerSecond <= 0 {
-		return 0, true
+// rate is an apps.RateLimit in nanoseconds: what one token and a whole bucket take to come. The zero
+// value is no limit.
+type rate struct{ each, whole int64 }
+
+// rateOf returns the rate of a limit; one of 0 is none.
+func rateOf(l apps.RateLimit) rate {
+	if l.PerSecond <= 0 {
+		return rate{}
 	}
 	// Bounded so that a rate of one token in years cannot overflow.
-	each := int64(min(float64(time.Second)/rate.PerSecond, math.MaxInt64/8))
-	whole := int64(min(float64(each)*float64(max(rate.Burst, 1)), math.MaxInt64/4))
+	each := int64(min(float64(time.Second)/l.PerSecond, math.MaxInt64/8))
+	return rate{each, int64(min(float64(each)*float64(max(l.Burst, 1)), math.MaxInt64/4))}
+}
+
+// take takes one token. If there is none, wait is the time until there will be one, if
+// nobody else takes it first. now is in nanoseconds since the Receiver was made.
+func (b *bucket) take(now int64, r rate) (wait time.Duration, ok bool) {
+	if r.whole <= 0 {
+		return 0, true
+	}
 	for {
 		before := b.fullAt.Load()
-		if before > now+whole {
+		if before > now+r.whole {
 			// Emptied at a slower rate, before a reload: it must not owe more than
 			// its new size, and that has to be noted, else it would never fill.
-			b.fullAt.CompareAndSwap(before, now+whole)
+			b.fullAt.CompareAndSwap(before, now+r.whole)
 			continue
 		}
-		after := max(now, before) + each
-		if after > now+whole {
-			return time.Duration(after - now - whole), false
+		after := max(now, before) + r.each
+		if after > now+r.whole {
+			return time.Duration(after - now - r.whole), false
 		}
 		if b.fullAt.CompareAndSwap(before, after) {
 			return 0, true
@@ -55,8 +65,14 @@ func retrySeconds(wait time.Duration) int {
 // cap is for routes with reserve.
 type inFlight struct {
 	limit int64
+	_     [cacheLine]byte
 	now   atomic.Int64
+	_     [cacheLine]byte
 }
+
+// cacheLine is how much of the memory the processors take from each other at once, in bytes, of
+// those that have the most: what every request changes must not take what is only read with it.
+const cacheLine = 128
 
 // enter takes a place, which leave gives back, or says that there is none.
 func (f *inFlight) enter(reserve bool) bool {

@@ -15,32 +15,32 @@ import (
 // never more than burst plus rate times time, and a wait that is exactly true.
 func TestBucketLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		rate := apps.RateLimit{
+		limit := apps.RateLimit{
 			PerSecond: rapid.Float64Range(0.01, 10000).Draw(t, "per second"),
 			Burst:     rapid.IntRange(1, 50).Draw(t, "burst"),
 		}
 		var b bucket
 		now, taken := int64(0), 0
 		for range rapid.IntRange(1, 200).Draw(t, "arrivals") {
-			now += rapid.Int64Range(0, int64(2*float64(time.Second)/rate.PerSecond)).Draw(t, "pause")
-			wait, ok := b.take(now, rate)
+			now += rapid.Int64Range(0, int64(2*float64(time.Second)/limit.PerSecond)).Draw(t, "pause")
+			wait, ok := b.take(now, rateOf(limit))
 			if ok {
 				taken++
 			} else {
 				if wait <= 0 {
 					t.Fatalf("refused with a wait of %v", wait)
 				}
-				if _, early := b.take(now+int64(wait)-1, rate); early {
+				if _, early := b.take(now+int64(wait)-1, rateOf(limit)); early {
 					t.Fatalf("a token came before the wait of %v was over", wait)
 				}
 				now += int64(wait)
-				if _, ok = b.take(now, rate); !ok {
+				if _, ok = b.take(now, rateOf(limit)); !ok {
 					t.Fatalf("no token after the wait of %v", wait)
 				}
 				taken++
 			}
 			// A nanosecond per token is lost in rounding.
-			if most := float64(rate.Burst) + rate.PerSecond*float64(now+int64(taken))/float64(time.Second) + 1e-6; float64(taken) > most {
+			if most := float64(limit.Burst) + limit.PerSecond*float64(now+int64(taken))/float64(time.Second) + 1e-6; float64(taken) > most {
 				t.Fatalf("%d taken after %v, at most %v", taken, time.Duration(now), most)
 			}
 		}
@@ -49,7 +49,7 @@ func TestBucketLaws(t *testing.T) {
 
 func TestBucketFollowsItsRate(t *testing.T) {
 	var b bucket
-	slow, fast := apps.RateLimit{PerSecond: 0.001, Burst: 100}, apps.RateLimit{PerSecond: 10, Burst: 1}
+	slow, fast := rateOf(apps.RateLimit{PerSecond: 0.001, Burst: 100}), rateOf(apps.RateLimit{PerSecond: 10, Burst: 1})
 	for range 100 {
 		if _, ok := b.take(0, slow); !ok {
 			t.Fatal("a full bucket refused")
@@ -79,7 +79,7 @@ func TestBucketEdges(t *testing.T) {
 		var b bucket
 		n := 0
 		for range 3 {
-			if _, ok := b.take(0, tt.rate); ok {
+			if _, ok := b.take(0, rateOf(tt.rate)); ok {
 				n++
 			}
 		}
@@ -97,7 +97,7 @@ func TestBucketConcurrent(t *testing.T) {
 	for range 8 {
 		takers.Go(func() {
 			for range 1000 {
-				if _, ok := b.take(0, apps.RateLimit{PerSecond: 1, Burst: 500}); ok {
+				if _, ok := b.take(0, rateOf(apps.RateLimit{PerSecond: 1, Burst: 500})); ok {
 					taken.Add(1)
 				}
 			}

@@ -121,13 +121,15 @@ func (q *query) pair(pair []byte) refusal {
 	if i := bytes.IndexByte(pair, '='); i >= 0 {
 		rawName, rawValue = pair[:i], pair[i+1:]
 	}
-	name, ok := q.decode(rawName)
-	if !ok {
-		return refusedQuery
-	}
-	value, ok := q.decode(rawValue)
-	if !ok {
-		return refusedQuery
+	name, value := rawName, rawValue
+	if q.encoded {
+		var named, valued bool
+		if name, named = q.decode(rawName); !named {
+			return refusedQuery
+		}
+		if value, valued = q.decode(rawValue); !valued {
+			return refusedQuery
+		}
 	}
 	switch string(name) {
 	case parameterApp:
@@ -174,10 +176,8 @@ func (q *query) once(bit uint8, doubled refusal) refusal {
 // attribute keeps the first value of an optional parameter; any further one is kept as it
 // was sent, with the parameters that we do not know.
 func (q *query) attribute(a schema.Attribute, pair, value []byte) refusal {
-	for _, c := range value {
-		if c < ' ' || c == 0x7f {
-			return refusedQuery // the value becomes a header of the record
-		}
+	if q.encoded && slices.ContainsFunc(value, isControl) {
+		return refusedQuery // the value becomes a header of the record; scanQuery has seen what was not encoded
 	}
 	switch {
 	case len(value) == 0:
@@ -188,6 +188,8 @@ func (q *query) attribute(a schema.Attribute, pair, value []byte) refusal {
 	}
 	return notRefused
 }
+
+func isControl(c byte) bool { return c < ' ' || c == 0x7f }
 
 func (q *query) keep(pair []byte) {
 	if len(q.other) > 0 {
@@ -216,9 +218,6 @@ func (q *query) check() refusal {
 // decode resolves percent-encoding and plus signs, as application/x-www-form-urlencoded
 // has them. ok is false where the encoding is broken or hides a NUL or invalid UTF-8.
 func (q *query) decode(s []byte) (decoded []byte, ok bool) {
-	if !q.encoded {
-		return s, true
-	}
 	i := bytes.IndexAny(s, "%+")
 	if i < 0 {
 		return s, true

@@ -40,7 +40,8 @@ type Receiver struct {
 	draining       atomic.Bool             // every request is refused
 	maxConnections int
 	timeouts       timeouts
-	requests       sync.Pool // of *request
+	requests       sync.Pool     // of *request
+	made           atomic.Uint32 // of these
 	server         *fasthttp.Server
 	metrics        *metrics
 	log            *zap.Logger

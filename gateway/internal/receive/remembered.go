@@ -2,10 +2,13 @@ package receive
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/binary"
+	"encoding/hex"
 	"sync/atomic"
 )
+
+// signSize is the length of a Sign: a SHA-256 in hex digits.
+const signSize = 2 * sha256.Size
 
 // maxRequestTime is how many digits RequestTime may have.
 const maxRequestTime = 11
@@ -18,9 +21,9 @@ const maxRequestTime = 11
 //
 // It may be used by any number of goroutines. Nobody waits: who finds it being changed does without.
 type remembered struct {
-	changes atomic.Uint64                  // odd while it is being changed
-	time    [2]atomic.Uint64               // RequestTime as text, see timeWords
-	sum     [sha256.Size / 8]atomic.Uint64 // big endian
+	changes atomic.Uint64               // odd while it is being changed
+	time    [2]atomic.Uint64            // RequestTime as text, see timeWords
+	sum     [signSize / 8]atomic.Uint64 // as text in lower case, little endian
 }
 
 // timeWords is RequestTime in two words, its length in the last byte. ok is false where it is too
@@ -35,8 +38,14 @@ func timeWords(requestTime []byte) (words [2]uint64, ok bool) {
 	return [2]uint64{binary.BigEndian.Uint64(text[:8]), binary.BigEndian.Uint64(text[8:])}, true
 }
 
-// matches says whether sign is the sum that belongs to words, where that is known. Of nil nothing is.
-func (m *remembered) matches(words [2]uint64, sign *[sha256.Size]byte) (match, known bool) {
+// letterBit is set in the bytes of letters, and not in those of digits. One place below it is the bit
+// in which a small letter differs from a capital one.
+const letterBit = 0x4040404040404040
+
+// matches says whether sign, of signSize bytes, is the sum that belongs to words, where that is known.
+// Of nil nothing is. A Sign is compared as text, since that needs no look-up for each digit: bit by
+// bit, but for that of the case of letters.
+func (m *remembered) matches(words [2]uint64, sign []byte) (match, known bool) {
 	if m == nil {
 		return false, false
 	}
@@ -44,14 +53,15 @@ func (m *remembered) matches(words [2]uint64, sign *[sha256.Size]byte) (match, k
 	if before == 0 || m.time[0].Load() != words[0] || m.time[1].Load() != words[1] {
 		return false, false
 	}
-	var sum [sha256.Size]byte
+	differ, sign := uint64(0), sign[:signSize]
 	for i := range m.sum {
-		binary.BigEndian.PutUint64(sum[8*i:], m.sum[i].Load())
+		want := m.sum[i].Load()
+		differ |= (binary.LittleEndian.Uint64(sign[8*i:]) ^ want) &^ (want & letterBit >> 1)
 	}
 	if before%2 != 0 || m.changes.Load() != before {
 		return false, false
 	}
-	return subtle.ConstantTimeCompare(sum[:], sign[:]) == 1, true
+	return differ == 0, true
 }
 
 // keep takes sum, which belongs to words, unless another one is being taken.
@@ -63,10 +73,12 @@ func (m *remembered) keep(words [2]uint64, sum *[sha256.Size]byte) {
 	if before%2 != 0 || !m.changes.CompareAndSwap(before, before+1) {
 		return
 	}
+	var text [signSize]byte
+	hex.Encode(text[:], sum[:])
 	m.time[0].Store(words[0])
 	m.time[1].Store(words[1])
 	for i := range m.sum {
-		m.sum[i].Store(binary.BigEndian.Uint64(sum[8*i:]))
+		m.sum[i].Store(binary.LittleEndian.Uint64(text[8*i:]))
 	}
 	m.changes.Store(before + 2)
 }

@@ -13,12 +13,20 @@ import (
 // position: it outlives a reload that moves the token, and ends with one that takes it away.
 type tokenUse struct {
 	since int64        // when this process began to take the token, Unix milliseconds
-	last  atomic.Int64 // its last match, Unix milliseconds; 0: none
+	last  atomic.Int64 // its last match, Unix milliseconds, up to tokenPause early; 0: none
 	sum   remembered
 }
 
+// tokenPause is how long a match is not noted again, in milliseconds: a note takes what is remembered of
+// the token from the cache of every other processor.
+const tokenPause = 1000
+
 // match notes that the token matched.
-func (u *tokenUse) match(now time.Time) { u.last.Store(now.UnixMilli()) }
+func (u *tokenUse) match(now time.Time) {
+	if at := now.UnixMilli(); uint64(at-u.last.Load()) >= tokenPause { // a clock that was set back counts as much later
+		u.last.Store(at)
+	}
+}
 
 // tokenUses returns the uses of an app's tokens, one for each, in their order. Those of tokens
 // that the app had before are shared with before, so that a match that is noted meanwhile is not
