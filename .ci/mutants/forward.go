@@ -179,9 +179,11 @@ var receiveMutants = []mutant{
 		name: "200-although-nothing-was-taken", promise: "receive", pkg: receivePkg, test: "TestAnswers/journal full",
 		edits: []edit{{
 			"gateway/internal/receive/handler.go",
-			`		return outcome(r.notTaken(err))
+			`		r.inFlight.leave()
+		return outcome(r.notTaken(err))
 `,
-			`		return outcomeAccepted
+			`		r.inFlight.leave()
+		return outcomeAccepted
 `,
 		}},
 	},

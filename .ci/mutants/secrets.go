@@ -40,8 +40,8 @@ var secretMutants = []mutant{
 		name: "blocking-callbacks-wait-for-room", promise: "receive", pkg: receivePkg, test: "TestBlockingWaitsForNoRoom",
 		edits: []edit{{
 			"gateway/internal/receive/handler.go",
-			"if d.Blocking && d.Ack == journal.Memory {",
-			"if d.Blocking && d.Ack == journal.Memory && d.Topic == \"\" {",
+			"if d.Blocking || !errors.Is(err, journal.ErrBusy) {",
+			"if !errors.Is(err, journal.ErrBusy) {",
 		}},
 	},
 	{

@@ -127,15 +127,11 @@ func (r *Receiver) parse(ctx *fasthttp.RequestCtx, q *request) refusal {
 	if len(body) == 0 {
 		return refusedBodyEmpty
 	}
-	q.callback = schema.Callback{
-		Gateway:    r.gateway,
-		AppID:      q.query.appID,
-		Command:    q.query.command,
-		ReceivedAt: time.UnixMilli(q.now.UnixMilli()).UTC(),
-		Attributes: q.query.attributes,
-		Body:       body,
-	}
-	q.callback.Attributes[schema.AttributeTraceparent] = traceparent(q.header.traceparent)
+	c := &q.callback // one after the other: a literal would be made on the stack first and copied
+	c.Gateway, c.AppID, c.Command, c.Body = r.gateway, q.query.appID, q.query.command, body
+	c.ReceivedAt = time.UnixMilli(q.now.UnixMilli()).UTC()
+	c.Attributes = q.query.attributes
+	c.Attributes[schema.AttributeTraceparent] = traceparent(q.header.traceparent)
 	return notRefused
 }
 
@@ -205,10 +201,22 @@ func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 	if r.topicFull != nil && r.topicFull(d.Topic) {
 		return outcome(refusedParkedFull)
 	}
+	if d.Ack == journal.Memory {
+		// Nothing is in flight where nobody waits. While the disk stalls it waits for room, but not a blocking
+		// callback: a user of the app is waiting for the answer.
+		_, err := r.journal.TryAppend(d.Reserve, q.fill)
+		if err == nil {
+			r.metrics.answered(q.part, d, r.since(q.now))
+			return outcomeAccepted
+		}
+		if d.Blocking || !errors.Is(err, journal.ErrBusy) {
+			return outcome(r.notTaken(err))
+		}
+	}
 	if !r.inFlight.enter(d.Reserve) {
 		return outcome(refusedBusy)
 	}
-	ticket, err := r.append(d, q)
+	ticket, err := r.journal.Append(d.Reserve, q.fill)
 	if err != nil {
 		r.inFlight.leave()
 		return outcome(r.notTaken(err))
@@ -224,16 +232,6 @@ func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 	r.inFlight.leave()
 	r.metrics.answered(q.part, d, r.since(q.now))
 	return outcome(unconfirmedBy(err))
-}
-
-// append gives the callback to the journal. While the disk stalls it waits for room, but not for
-// a blocking callback whose route does not wait for anything else either: a user of the app is
-// waiting for the answer.
-func (r *Receiver) append(d *decision, q *request) (journal.Ticket, error) {
-	if d.Blocking && d.Ack == journal.Memory {
-		return r.journal.TryAppend(d.Reserve, q.fill)
-	}
-	return r.journal.Append(d.Reserve, q.fill)
 }
 
 // unconfirmedBy is the refusal for an error of Wait. Whatever went wrong, the entry is in the
