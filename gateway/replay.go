@@ -30,10 +30,19 @@ type replayRange struct {
 	Until time.Time   `json:"until"`
 }
 
-// has reports whether the entry is in the range.
+// has reports whether the entry is in the range, by when its callback was received.
 func (g *replayRange) has(e *journal.Entry) bool {
+	at := receivedAt(e)
 	return (g.From == 0 || e.LSN >= g.From) && (g.To == 0 || e.LSN <= g.To) &&
-		(g.Since.IsZero() || !e.Time.Before(g.Since)) && (g.Until.IsZero() || !e.Time.After(g.Until))
+		(g.Since.IsZero() || !at.Before(g.Since)) && (g.Until.IsZero() || !at.After(g.Until))
+}
+
+// receivedAt is when the callback of an entry was received; of what cannot be read, when its batch began.
+func receivedAt(e *journal.Entry) time.Time {
+	if at, ok := entry.ReceivedAt(e.Payload); ok {
+		return at
+	}
+	return e.Time
 }
 
 // replayOrder is what is asked of a replay.
@@ -134,6 +143,9 @@ func (r *replay) firstKept() (journal.Entry, bool, error) {
 	if err != nil {
 		return e, false, fmt.Errorf("read the journal: %w", err)
 	}
+	if ok {
+		e.Time = receivedAt(&e)
+	}
 	return journal.Entry{LSN: e.LSN, Time: e.Time}, ok, nil
 }
 
@@ -175,7 +187,7 @@ func (r *replay) take(e *journal.Entry) {
 	}
 	read.Callback.ID = schema.CallbackID{Journal: r.journal.ID(), LSN: uint64(e.LSN)}
 	r.records = append(r.records, read.Callback.Record(string(read.Topic)))
-	r.entries = append(r.entries, replayEntry{e.LSN, e.Time})
+	r.entries = append(r.entries, replayEntry{e.LSN, receivedAt(e)})
 	r.bytes += len(payload)
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidegate/tidegate/gateway/internal/entry"
 	"github.com/tidegate/tidegate/gateway/internal/journal"
 	"github.com/tidegate/tidegate/internal/process"
 	"github.com/tidegate/tidegate/schema"
@@ -241,5 +242,20 @@ func TestReplayNotUnderstood(t *testing.T) {
 	}
 	if _, err := os.Stat(dir + "/journal/" + socketName); err == nil {
 		t.Error("a command made a control socket")
+	}
+}
+
+// TestReplayGoesByReceipt: a batch may have begun before a callback that is in it was received.
+func TestReplayGoesByReceipt(t *testing.T) {
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	received := schema.Callback{AppID: 1400000001, ReceivedAt: noon, Body: []byte("{}")}
+	e := journal.Entry{LSN: 7, Time: noon.Add(-time.Second), Payload: entry.Append(nil, "topic", &received)}
+	unreadable := journal.Entry{LSN: 8, Time: noon.Add(-time.Second), Payload: []byte{0xff}}
+	since, until := replayRange{Since: noon}, replayRange{Until: noon.Add(-time.Millisecond)}
+	if !since.has(&e) || until.has(&e) {
+		t.Error("a callback is left out of what begins when it was received, or is in what ends before")
+	}
+	if since.has(&unreadable) || !until.has(&unreadable) {
+		t.Error("what cannot be read does not go by its batch")
 	}
 }

@@ -120,13 +120,22 @@ func (e *Entry) Decode(payload []byte) error {
 	return r.err
 }
 
+// ReceivedAt returns the time of receipt in a payload, of which nothing else is looked at; ok is false where
+// there is none that this release can read.
+func ReceivedAt(payload []byte) (at time.Time, ok bool) {
+	if len(payload) < fixedSize || payload[0] != version {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.LittleEndian.Uint64(payload[offsetReceivedAt:]))).UTC(), true
+}
+
 // parseFixed reads the part before the first length, which payload is known to hold.
 func parseFixed(payload []byte, c *schema.Callback) error {
 	c.Authenticated = schema.Authenticated(payload[offsetAuthenticated])
 	if c.Authenticated > schema.AuthenticatedSign {
 		return fmt.Errorf("way of authentication %d: %w", c.Authenticated, ErrVersion)
 	}
-	c.ReceivedAt = time.UnixMilli(int64(binary.LittleEndian.Uint64(payload[offsetReceivedAt:]))).UTC()
+	c.ReceivedAt, _ = ReceivedAt(payload)
 	app := binary.LittleEndian.Uint64(payload[offsetAppID:])
 	if app == 0 || app > schema.MaxAppID {
 		return fmt.Errorf("app id %d: %w", app, ErrCorrupt)

@@ -22,7 +22,7 @@ type Skippable struct {
 	LSN      journal.LSN
 	Parked   bool
 	ID       schema.CallbackID // zero where the envelope of a parked entry cannot be read
-	Time     time.Time         // when it was appended to that journal
+	Time     time.Time         // when its batch in that journal began
 	Payload  []byte            // all of the entry, in its envelope when it is parked
 	Callback []byte            // what of it entry.Parse reads, perhaps; nil as ID is zero
 	Reason   error             // why it is not delivered

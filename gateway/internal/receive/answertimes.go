@@ -30,7 +30,7 @@ const answerParts = 16
 // the last has no bound.
 type answerPart struct {
 	counts [len(answerBuckets) + 1]atomic.Uint64
-	sum    atomic.Int64 // nanoseconds
+	sum    atomic.Uint64 // microseconds: of thousands in flight at once, nanoseconds would overflow in days
 	_      [cacheLine]byte
 }
 
@@ -46,7 +46,7 @@ func (a *answerTimes) note(part uint32, took time.Duration) {
 		bucket++
 	}
 	p.counts[bucket].Add(1)
-	p.sum.Add(int64(took))
+	p.sum.Add(uint64(max(took, 0).Round(time.Microsecond) / time.Microsecond))
 }
 
 // Describe is prometheus.Collector's.
@@ -54,7 +54,7 @@ func (a *answerTimes) Describe(to chan<- *prometheus.Desc) { to <- a.desc }
 
 // Collect is prometheus.Collector's. What is noted meanwhile may be in the buckets and not yet in the sum.
 func (a *answerTimes) Collect(to chan<- prometheus.Metric) {
-	count, sum, upTo := uint64(0), time.Duration(0), make(map[float64]uint64, len(answerBuckets))
+	count, micros, upTo := uint64(0), uint64(0), make(map[float64]uint64, len(answerBuckets))
 	for bucket := range len(answerBuckets) + 1 {
 		for i := range a.parts {
 			count += a.parts[i].counts[bucket].Load()
@@ -64,7 +64,7 @@ func (a *answerTimes) Collect(to chan<- prometheus.Metric) {
 		}
 	}
 	for i := range a.parts {
-		sum += time.Duration(a.parts[i].sum.Load())
+		micros += a.parts[i].sum.Load()
 	}
-	to <- prometheus.MustNewConstHistogram(a.desc, count, sum.Seconds(), upTo)
+	to <- prometheus.MustNewConstHistogram(a.desc, count, float64(micros)/1e6, upTo)
 }

@@ -24,7 +24,7 @@ import (
 // connection has passed is reset, unread. It was not taken. Only connections that brought no
 // request since Leave can meet it.
 type conn struct {
-	// What every request changes stands first and together: with hundreds of connections each line of
+	// What every request needs stands first and together: with hundreds of connections each line of
 	// memory is one that the processor waits for.
 	net.Conn
 	all      *connections
@@ -69,7 +69,8 @@ func (c *conn) giveBack() {
 	}
 }
 
-// leave lets the connection bring one more request, whose first byte must be there by until.
+// leave lets the connection bring one more request, whose first byte must be there by until, or by its
+// own deadline where that comes first.
 //
 // until is stored before the connection is seen to rest, and rests does it the other way round: one
 // of the two sees the other.

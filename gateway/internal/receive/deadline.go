@@ -107,7 +107,7 @@ func (d *deadline) expire(now int64, tell func(time.Time) error) {
 
 // SetReadDeadline is net.Conn's, kept as said above, until the connection's own next one.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	return c.read.set(c.all.at(t), c.Conn.SetReadDeadline)
+	return c.read.set(c.all.at(t)|c.read.at.Load()&idleBit, c.Conn.SetReadDeadline)
 }
 
 // SetWriteDeadline is SetReadDeadline for writing.

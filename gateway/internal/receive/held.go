@@ -3,10 +3,8 @@ package receive
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -29,8 +27,8 @@ import (
 //	             conn.Read: the next request
 //	journal      sync, Tell: the bytes, or not_confirmed in their place; gives the turn back
 //
-// The turn is the order of answers on a connection. Whoever writes to the connection, holds an
-// answer or closes it needs it first, so a request that came without waiting for the answer to
+// The turn is the order of answers on a connection. Whoever holds an answer or closes the connection
+// needs it first, and whoever else writes to it waits until nobody has it, so a request that came without waiting for the answer to
 // the one before, and the end of the connection, wait for the held answer.
 //
 // An answer is held where nobody can tell the difference: on a TCP connection without TLS that
@@ -60,18 +58,18 @@ type held struct {
 
 	turn sync.Mutex // see above; tell unlocks what hold has locked
 
-	// Owned by who has the turn.
-	ticket   journal.Ticket
+	// Owned by who has the turn: what tell needs first, as it is a connection that nobody has looked at for
+	// a while.
 	waiter   journal.Waiter
 	decision *decision
 	ledger   *ledger
 	now      time.Time // of the request
+	text     []byte    // the answer as fasthttp wrote it: a copy
+	rest     []byte    // what of an answer is still to be sent
+	ticket   journal.Ticket
 	app      int64
 	source   netip.Addr // the zero address: the connection's other end
 	command  []byte     // a copy
-	text     []byte     // the answer as fasthttp wrote it: a copy
-
-	rest []byte // what of an answer is still to be sent
 }
 
 // prepare makes the connection ready to hold answers, where it can.
@@ -103,11 +101,11 @@ func (r *Receiver) holder(ctx *fasthttp.RequestCtx, q *request) *conn {
 // before it does anything: a client that takes no answers has nothing more in flight.
 func (c *conn) begin() {
 	c.settle()
-	c.takeTurn()
+	c.awaitTurn()
 }
 
-// takeTurn waits until nobody else has the turn. Only hold gives it away again.
-func (c *conn) takeTurn() {
+// awaitTurn waits until nobody else has the turn. Only hold gives it away again.
+func (c *conn) awaitTurn() {
 	if h := &c.held; h.lent {
 		h.turn.Lock()
 		h.lent = false
@@ -159,7 +157,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	if !h.due {
-		c.takeTurn()
+		c.awaitTurn()
 		return c.writeInTime(p)
 	}
 	h.due = false
@@ -186,7 +184,7 @@ func (c *conn) tell(err error) {
 		h.rest = c.receiver.compose(h.decision, f, leaving)
 	}
 	n, err := h.socket.TryWrite(h.rest)
-	if h.rest = h.rest[n:]; err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+	if h.rest = h.rest[n:]; err != nil {
 		h.rest = nil // the connection was closed
 	}
 	if len(h.rest) > 0 {

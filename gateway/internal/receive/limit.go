@@ -61,7 +61,7 @@ func retrySeconds(wait time.Duration) int {
 	return max(1, int(math.Ceil(wait.Seconds())))
 }
 
-// inFlight counts the callbacks between append and answer, and caps them. A tenth of the
+// inFlight counts the callbacks between append and answer, of those that wait for something, and caps them. A tenth of the
 // cap is for routes with reserve.
 type inFlight struct {
 	limit int64

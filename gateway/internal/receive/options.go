@@ -59,7 +59,7 @@ type Options struct {
 
 	MaxBodyBytes   int
 	MaxHeaderBytes int // request line and headers
-	MaxInFlight    int // callbacks between append and answer; a tenth is for routes with reserve
+	MaxInFlight    int // callbacks between append and answer, of those that wait; a tenth is for routes with reserve
 	MaxConnections int
 
 	// MaxWaitingBytes bounds the bytes of bodies that are being read and were not handled yet,

@@ -17,6 +17,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -29,7 +30,13 @@ type Conn struct {
 	in, out transfer
 
 	// Made once: a closure for each call would be an allocation for each.
-	read, write, try func(fd uintptr) (done bool)
+	read, write func(fd uintptr) (done bool)
+
+	// TryWrite does without the poller, which would make it half as dear again: it needs none of its
+	// waiting, only that the number is still this connection's.
+	mu     sync.Mutex
+	fd     int  // the file's number; guarded by mu
+	closed bool // it may be another file's by now; guarded by mu
 }
 
 // transfer is a read or a write under way.
@@ -55,9 +62,8 @@ func Of(tcp *net.TCPConn) (*Conn, error) {
 		}
 		return false
 	}
-	c.try = func(fd uintptr) bool {
-		c.out.step(fd, "write", write)
-		return true
+	if err := raw.Control(func(fd uintptr) { c.fd = int(fd) }); err != nil {
+		return nil, fmt.Errorf("socket of %s: %w", tcp.RemoteAddr(), err)
 	}
 	return c, nil
 }
@@ -84,14 +90,34 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.out.end(c.raw.Write(c.write))
 }
 
-// TryWrite writes what of p the kernel takes at once, and does not wait. It fails where the
-// connection was closed here, or its write deadline has passed; what the other end did to it, the
-// next Write finds.
+// TryWrite writes what of p the kernel takes at once, and does not wait; no deadline matters to it. It
+// fails where the connection was closed here, with net.ErrClosed; what the other end did to it, the next
+// Write finds.
 func (c *Conn) TryWrite(p []byte) (n int, err error) {
-	c.out = transfer{p: p}
-	err = c.raw.Write(c.try)
-	c.out.err = nil
-	return c.out.end(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	for len(p) > 0 {
+		n, errno := write(c.fd, p)
+		switch errno {
+		case 0:
+			return n, nil
+		case syscall.EINTR:
+		default:
+			return 0, nil
+		}
+	}
+	return 0, nil
+}
+
+// Close is net.Conn's. A TryWrite that is under way ends first, which does not take long.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	return c.TCPConn.Close()
 }
 
 // step does one system call, which reads into p or writes it. It returns false where the socket is
