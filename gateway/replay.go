@@ -135,7 +135,7 @@ func (r *replay) run(ctx context.Context) error {
 	return nil
 }
 
-// firstKept returns LSN and time of the first entry that is still there, if there is one.
+// firstKept returns LSN and time of receipt of the first entry that is still there, if there is one.
 func (r *replay) firstKept() (journal.Entry, bool, error) {
 	reader := r.journal.Reader(1)
 	defer reader.Close()
@@ -143,10 +143,7 @@ func (r *replay) firstKept() (journal.Entry, bool, error) {
 	if err != nil {
 		return e, false, fmt.Errorf("read the journal: %w", err)
 	}
-	if ok {
-		e.Time = receivedAt(&e)
-	}
-	return journal.Entry{LSN: e.LSN, Time: e.Time}, ok, nil
+	return journal.Entry{LSN: e.LSN, Time: receivedAt(&e)}, ok, nil
 }
 
 // fill reads the next records; false: these are the last ones.

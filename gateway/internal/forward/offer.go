@@ -31,7 +31,7 @@ const (
 type offered struct {
 	entry.Entry             // its callback's ID is set
 	lsn         journal.LSN // in the journal that it was read from
-	at          int64       // when it was appended, Unix milliseconds
+	at          int64       // when its batch began, Unix milliseconds
 	payload     []byte
 	err         error // why nobody can decode it; nothing but lsn is set then
 }

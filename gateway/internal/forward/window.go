@@ -16,7 +16,7 @@ type window struct {
 
 type item struct {
 	lsn  journal.LSN
-	at   int64 // when the entry was appended, Unix milliseconds
+	at   int64 // when the entry's batch began, Unix milliseconds
 	done bool
 }
 

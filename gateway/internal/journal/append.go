@@ -188,7 +188,7 @@ func (j *Journal) place(reserve bool, fill func(dst []byte) []byte) (t Ticket, t
 	}
 	clear(b.buf[to:end])
 	if b.count == 0 {
-		// One look at the clocks for the whole batch: they cost as much as the rest of an append.
+		// One look at the clocks for the whole batch.
 		b.round.born, b.began, tell = time.Now(), j.now().UnixMilli(), true
 	}
 	putEntryHeader(b.buf[b.end:], len(payload), b.count, b.began)

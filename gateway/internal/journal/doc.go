@@ -94,8 +94,7 @@
 //
 // The time is when the first entry of the batch was appended. The CRC is over LSN (8 bytes),
 // length, time and index (8 bytes), payload; the LSN is the batch's first plus index and is not
-// stored. With the index, good entries behind a
-// damaged length are found again.
+// stored. With the index, good entries behind a damaged length are found again.
 //
 // # Checkpoint
 //

@@ -12,11 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/cpu"
 )
-
-// cacheLine is how much of the memory the processors take from each other at once, in bytes, of
-// those that have the most.
-const cacheLine = 128
 
 // Journal is an open journal. All its methods may be called from any goroutine, until Close.
 // See the package documentation for what it promises.
@@ -38,8 +35,8 @@ type Journal struct {
 	fillBytes int // of a batch for whose sync nobody waits: it is left to fill no longer
 
 	// What every append changes has lines of the processors' caches of its own: it wanders between
-	// them, and what is only read must not wander with it.
-	_        [cacheLine]byte
+	// them, and what is only read must not wander with it. Two, as they are fetched in pairs.
+	_        [2]cpu.CacheLinePad
 	mu       sync.Mutex // the append critical section
 	cur      *batch     // being filled
 	room     room
@@ -48,7 +45,7 @@ type Journal struct {
 	idle     *batch        // the other one; nil while it is being written
 	inflight int64         // padded bytes of the batch being written; 0: none
 	queue    queue
-	_        [cacheLine]byte
+	_        [2]cpu.CacheLinePad
 
 	synced  atomic.Uint64 // all entries up to here are durable
 	settled atomic.Uint64 // all entries up to here are settled

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/cpu"
 )
 
 // answerBuckets reach from RAM to the vendor's two seconds.
@@ -14,16 +15,15 @@ var answerBuckets = [...]time.Duration{
 	500 * time.Millisecond, time.Second, 1500 * time.Millisecond, 2 * time.Second, 5 * time.Second,
 }
 
-// answerTimes is a histogram of how long answers took. It is what Prometheus' own is, but has parts,
-// which do not take the memory that they count in from each other's processor: with one for all,
-// noting a time cost more than any other stage of a callback. It may be used by any number of
-// goroutines.
+// answerTimes is a histogram of how long answers took. It is what Prometheus' own is, but has parts, so
+// that two processors seldom take the memory that they count in from each other, as they do with one
+// for all at each callback. It may be used by any number of goroutines.
 type answerTimes struct {
 	desc  *prometheus.Desc
 	parts [answerParts]answerPart
 }
 
-// answerParts is how many goroutines can note a time without meeting another.
+// answerParts is the number of parts.
 const answerParts = 16
 
 // answerPart is one part. The times of a bucket are those above the bound before it and up to its own;
@@ -31,7 +31,7 @@ const answerParts = 16
 type answerPart struct {
 	counts [len(answerBuckets) + 1]atomic.Uint64
 	sum    atomic.Uint64 // microseconds: of thousands in flight at once, nanoseconds would overflow in days
-	_      [cacheLine]byte
+	_      [2]cpu.CacheLinePad
 }
 
 // newAnswerTimes returns an empty histogram, which is a collector of its own.

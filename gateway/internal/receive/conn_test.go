@@ -182,3 +182,16 @@ func TestLeaveMeetsARequest(t *testing.T) {
 		}
 	}
 }
+
+// TestDeadlineFromOutsideLeavesTheRest: whoever else sets a deadline does not keep leave from one.
+func TestDeadlineFromOutsideLeavesTheRest(t *testing.T) {
+	all := newConnections(timeouts{read: time.Hour, idle: 2 * time.Hour})
+	c := all.add(&memoryConn{}, nil)
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	all.leave(lastWord)
+	if at, until := c.read.at.Load(), all.in(lastWord)|idleBit; at != until {
+		t.Errorf("the connection rests until %d, want %d", at, until)
+	}
+}

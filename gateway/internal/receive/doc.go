@@ -37,7 +37,7 @@
 // connection ends without a request being cut, deadline.go how its deadlines cost nothing,
 // held.go how an answer waits for the journal without a goroutine waiting for it, files.go how a
 // connection is refused when the process has no files left, refusallog.go how a flood of refusals is
-// few lines of the log. What stands before the first byte of HTTP, TLS and the PROXY protocol, is
+// few lines of the log, answertimes.go how times are counted without meeting others. What stands before the first byte of HTTP, TLS and the PROXY protocol, is
 // package edge.
 //
 // # What strangers can cost

@@ -28,8 +28,9 @@ import (
 //	journal      sync, Tell: the bytes, or not_confirmed in their place; gives the turn back
 //
 // The turn is the order of answers on a connection. Whoever holds an answer or closes the connection
-// needs it first, and whoever else writes to it waits until nobody has it, so a request that came without waiting for the answer to
-// the one before, and the end of the connection, wait for the held answer.
+// needs it first, and whoever else writes to it waits until nobody has it. So a request that came
+// without waiting for the answer to the one before, and the end of the connection, wait for the held
+// answer.
 //
 // An answer is held where nobody can tell the difference: on a TCP connection without TLS that
 // stays open for further requests, HTTP/1.1, an answer that is written in one piece. Everywhere

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/cpu"
+
 	"github.com/tidegate/tidegate/internal/apps"
 )
 
@@ -61,18 +63,14 @@ func retrySeconds(wait time.Duration) int {
 	return max(1, int(math.Ceil(wait.Seconds())))
 }
 
-// inFlight counts the callbacks between append and answer, of those that wait for something, and caps them. A tenth of the
-// cap is for routes with reserve.
+// inFlight counts the callbacks between append and answer, of those that wait for something, and
+// caps them. A tenth of the cap is for routes with reserve.
 type inFlight struct {
 	limit int64
-	_     [cacheLine]byte
+	_     [2]cpu.CacheLinePad // what changes must not take what is only read from the processors' caches
 	now   atomic.Int64
-	_     [cacheLine]byte
+	_     [2]cpu.CacheLinePad
 }
-
-// cacheLine is how much of the memory the processors take from each other at once, in bytes, of
-// those that have the most: what every request changes must not take what is only read with it.
-const cacheLine = 128
 
 // enter takes a place, which leave gives back, or says that there is none.
 func (f *inFlight) enter(reserve bool) bool {

@@ -73,6 +73,19 @@ func TestMatchBelongsToTheToken(t *testing.T) {
 	}
 }
 
+// TestMatchIsNotedOnceASecond: not more often, and at once where the clock was set back.
+func TestMatchIsNotedOnceASecond(t *testing.T) {
+	var use tokenUse
+	for _, step := range []struct{ at, noted int64 }{
+		{5_000, 5_000}, {5_999, 5_000}, {6_000, 6_000}, {6_500, 6_000}, {5_900, 5_900}, {9_000, 9_000},
+	} {
+		use.match(time.UnixMilli(step.at))
+		if got := use.last.Load(); got != step.noted {
+			t.Errorf("after a match at %d: %d, want %d", step.at, got, step.noted)
+		}
+	}
+}
+
 // TestMatchDuringAReload: a callback that found the app before a reload is noted after it.
 func TestMatchDuringAReload(t *testing.T) {
 	g := newGate(t, nil)

@@ -48,7 +48,7 @@ func BenchmarkWireRefused(b *testing.B) {
 			ended := make(chan error, 64)
 			b.ReportAllocs()
 			b.ResetTimer()
-			before := cpu()
+			before := processTime()
 			for range cap(ended) {
 				go func() { ended <- sendAll(g.addr, row.raw, &left, 0) }()
 			}
@@ -59,14 +59,14 @@ func BenchmarkWireRefused(b *testing.B) {
 			}
 			cancel()
 			<-done
-			b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(processTime()-before)/float64(b.N), "cpu-ns/op")
 			b.ReportMetric(float64(store.Stats().Entries)/float64(b.N), "kept/op")
 			_ = store.Close()
 		})
 	}
 }
 
-func cpu() time.Duration {
+func processTime() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())

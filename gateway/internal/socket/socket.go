@@ -32,8 +32,8 @@ type Conn struct {
 	// Made once: a closure for each call would be an allocation for each.
 	read, write func(fd uintptr) (done bool)
 
-	// TryWrite does without the poller, which would make it half as dear again: it needs none of its
-	// waiting, only that the number is still this connection's.
+	// TryWrite does without the poller: it needs none of its waiting, only that the number is still
+	// this connection's.
 	mu     sync.Mutex
 	fd     int  // the file's number; guarded by mu
 	closed bool // it may be another file's by now; guarded by mu
@@ -99,7 +99,7 @@ func (c *Conn) TryWrite(p []byte) (n int, err error) {
 	if c.closed {
 		return 0, net.ErrClosed
 	}
-	for len(p) > 0 {
+	for len(p) > 0 { // else nothing is to be written
 		n, errno := write(c.fd, p)
 		switch errno {
 		case 0:
