@@ -37,6 +37,11 @@ type conn struct {
 	until    atomic.Int64 // deadline of its first byte where that comes before timeouts.idle; noDeadline: none
 	held     held         // see held.go
 	write    deadline
+
+	// See plain.go; owned by the connection's goroutine.
+	plain func(n int) (more bool) // servePlain, made once
+	piece []byte                  // what was read for fasthttp, while it may be a plain request
+	over  bool                    // nothing more may follow
 }
 
 // take reads, where there is room for what is read.

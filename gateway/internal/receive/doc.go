@@ -33,8 +33,8 @@
 //	refusal.go       what is answered when none of them let it pass
 //
 // quarantine.go hands over what authentication refused, and looks again. Below the stages, server.go
-// is fasthttp as it may stand on the open internet, conn.go how a
-// connection ends without a request being cut, deadline.go how its deadlines cost nothing,
+// is fasthttp as it may stand on the open internet, plain.go how the connection answers by itself what
+// needs no fasthttp, conn.go how a connection ends without a request being cut, deadline.go how its deadlines cost nothing,
 // held.go how an answer waits for the journal without a goroutine waiting for it, files.go how a
 // connection is refused when the process has no files left, refusallog.go how a flood of refusals is
 // few lines of the log, answertimes.go how times are counted without meeting others. What stands before the first byte of HTTP, TLS and the PROXY protocol, is

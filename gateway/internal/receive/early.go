@@ -145,18 +145,18 @@ func (r *Receiver) refuseEarly(ctx *fasthttp.RequestCtx) bool {
 	f := refusal(size - marked)
 	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
 	defer r.release(q)
-	q.now = r.clockTime()
+	q.ctx, q.now = ctx, r.clockTime()
 	if f != refusedHTTP {
 		_ = r.parseHeader(&ctx.Request.Header, q) // whose it is; that was refused already
 	}
-	if elsewhere := r.checkSource(ctx, q); elsewhere != notRefused {
+	if elsewhere := r.checkSource(q); elsewhere != notRefused {
 		f = elsewhere // the header alone does not say where a request comes from
 	}
-	f = r.slowed(ctx, q, f)
+	f = r.slowed(q, f)
 	if f == refusedRate {
 		q.retry = r.retryOf(q)
 	}
-	r.count(ctx, q, outcome(f))
+	r.count(q, outcome(f))
 	answerRefusal(ctx, f, q.retry)
 	return true
 }

@@ -353,9 +353,12 @@ func (r reply) wantEnvelope(t testing.TB) {
 	}
 }
 
+// postedWith is a header that post sends, with its line end, or empty. See TestNotPlain.
+var postedWith string
+
 // post writes a whole request as a client does that sends only what it must.
 func post(target, body string) string {
-	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body)
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: h\r\n%sContent-Length: %d\r\n\r\n%s", target, postedWith, len(body), body)
 }
 
 // target is a URL of the vendor's for an app and a command.

@@ -24,6 +24,7 @@ func strict(h *fasthttp.RequestHeader) (b headerBlock, ok bool) {
 		return b, false
 	}
 	b, ok = scanHeaders(h.RawHeaders())
+	b.http11 = h.IsHTTP11()
 	return b, ok && len(h.PeekTrailerKeys()) == 0
 }
 
@@ -32,6 +33,8 @@ type headerBlock struct {
 	// last: the connection ends with this request. It says so, in any of its Connection headers; or
 	// its body is chunked, of which how it ended (trailers, line ends) cannot be seen any more.
 	last bool
+
+	http11 bool // and not 1.0; known to strict only
 
 	traceparent []byte // the first one, as sent; a view
 }

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"sync/atomic"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/tidegate/tidegate/internal/apps"
 )
 
@@ -108,13 +106,13 @@ func sourceKey(source netip.Addr) uint64 {
 // slowed is what is answered to a request for which identify found f: f, or guessing when its
 // source has failed too often. Failures are those of who does not know a token or an app; a right
 // Sign at the wrong time is none.
-func (r *Receiver) slowed(ctx *fasthttp.RequestCtx, q *request, f refusal) refusal {
+func (r *Receiver) slowed(q *request, f refusal) refusal {
 	switch f {
 	case refusedSignMissing, refusedSignWrong, refusedAppUnknown:
 	default:
 		return f
 	}
-	if q.retry = r.guessing.fail(r.source(ctx, q), int64(q.now.Sub(r.started))); q.retry > 0 {
+	if q.retry = r.guessing.fail(r.source(q), int64(q.now.Sub(r.started))); q.retry > 0 {
 		return refusedGuessing
 	}
 	return f

@@ -16,6 +16,15 @@ import (
 // request is one callback on its way through the stages. It is pooled: it owns the buffers
 // that parsing needs and the function that the journal calls.
 type request struct {
+	// What came: views.
+	ctx  *fasthttp.RequestCtx // nil: a plain request
+	conn *conn                // nil: none of ours
+	raw  []byte               // the query as sent
+	body []byte
+	head []byte // header block of a plain request, as sent
+
+	forwarded [][]byte // views of head; kept for its memory
+
 	query    query
 	callback schema.Callback
 	topic    string
@@ -47,6 +56,7 @@ func (r *Receiver) newRequest() any {
 
 // release gives up the views into a request of fasthttp's and puts q back.
 func (r *Receiver) release(q *request) {
+	q.ctx, q.conn, q.raw, q.body, q.head = nil, nil, nil, nil, nil
 	q.callback = schema.Callback{}
 	q.account, q.decision, q.topic, q.retry, q.from = account{}, nil, "", 0, netip.Addr{}
 	q.misframed, q.header = false, headerBlock{}
@@ -60,15 +70,18 @@ func (r *Receiver) release(q *request) {
 // which bounds the waiting.
 func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
-	q.now = r.now(ctx)
 	c, _ := ctx.Conn().(*conn)
+	q.ctx, q.conn, q.now = ctx, c, r.now(ctx)
 	if c != nil {
 		c.begin()
 		q.misframed = !c.line.handled(sizeOf(&ctx.Request)) || padded(&ctx.Request, c.share.read)
 	}
-	result := r.serve(ctx, q)
+	result := outcome(r.parse(q))
+	if result == outcome(notRefused) {
+		result = r.serve(q)
+	}
 	if result != outcomeHeld {
-		r.count(ctx, q, result)
+		r.count(q, result)
 	}
 	switch result {
 	case outcomeAccepted, outcomeDropped, outcomeHeld:
@@ -86,18 +99,17 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	r.release(q)
 }
 
-// serve takes q through the stages and returns its outcome. What is cheap to see comes
-// first; what names the app comes before what is held against it.
-func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
-	if f := r.checkSource(ctx, q); f != notRefused {
-		return outcome(f)
-	}
-	if f := r.parse(ctx, q); f != notRefused {
-		return outcome(f)
-	}
+// serve takes q, whose query was parsed, through the stages that follow and returns its outcome. What
+// is cheap to see comes first; what names the app comes before what is held against it.
+func (r *Receiver) serve(q *request) outcome {
+	c := &q.callback // one after the other: a literal would be made on the stack first and copied
+	c.Gateway, c.AppID, c.Command, c.Body = r.gateway, q.query.appID, q.query.command, q.body
+	c.ReceivedAt = time.UnixMilli(q.now.UnixMilli()).UTC()
+	c.Attributes = q.query.attributes
+	c.Attributes[schema.AttributeTraceparent] = traceparent(q.header.traceparent)
 	if f := r.identify(q); f != notRefused {
-		r.keepRefused(ctx, q, f)
-		return outcome(r.slowed(ctx, q, f))
+		r.keepRefused(q, f)
+		return outcome(r.slowed(q, f))
 	}
 	q.decision = r.routes.Get().find(q.query.command, q.query.appID)
 	r.warnBlocking(q)
@@ -112,32 +124,31 @@ func (r *Receiver) serve(ctx *fasthttp.RequestCtx, q *request) outcome {
 	if f := r.limit(q); f != notRefused {
 		return outcome(f)
 	}
-	return r.keep(ctx, q)
+	return r.keep(q)
 }
 
-// parse makes a callback of the request: views only.
-func (r *Receiver) parse(ctx *fasthttp.RequestCtx, q *request) refusal {
+// parse reads a request of fasthttp's: views only.
+func (r *Receiver) parse(q *request) refusal {
+	if f := r.checkSource(q); f != notRefused {
+		return f
+	}
 	if r.draining.Load() {
 		return refusedDraining
 	}
-	if f := r.parseHeader(&ctx.Request.Header, q); f != notRefused {
+	if f := r.parseHeader(&q.ctx.Request.Header, q); f != notRefused {
 		return f
 	}
-	body := ctx.Request.Body()
-	if len(body) == 0 {
+	if q.body = q.ctx.Request.Body(); len(q.body) == 0 {
 		return refusedBodyEmpty
 	}
-	c := &q.callback // one after the other: a literal would be made on the stack first and copied
-	c.Gateway, c.AppID, c.Command, c.Body = r.gateway, q.query.appID, q.query.command, body
-	c.ReceivedAt = time.UnixMilli(q.now.UnixMilli()).UTC()
-	c.Attributes = q.query.attributes
-	c.Attributes[schema.AttributeTraceparent] = traceparent(q.header.traceparent)
 	return notRefused
 }
 
 // parseHeader reads what stands before the body.
 func (r *Receiver) parseHeader(h *fasthttp.RequestHeader, q *request) refusal {
-	path, rawQuery, ok := splitTarget(h.RequestURI())
+	var path []byte
+	var ok bool
+	path, q.raw, ok = splitTarget(h.RequestURI())
 	if !ok || q.misframed {
 		return refusedHTTP
 	}
@@ -150,7 +161,7 @@ func (r *Receiver) parseHeader(h *fasthttp.RequestHeader, q *request) refusal {
 	case !h.IsPost():
 		return refusedMethod
 	}
-	return q.query.parse(rawQuery)
+	return q.query.parse(q.raw)
 }
 
 // identify finds the app and checks that the callback comes from those who know its token.
@@ -195,7 +206,7 @@ func (q *request) bucket() (*bucket, rate) {
 }
 
 // keep appends the callback, and waits for its ack level or has the answer held until then.
-func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
+func (r *Receiver) keep(q *request) outcome {
 	d := q.decision
 	q.topic = d.Topic
 	if r.topicFull != nil && r.topicFull(d.Topic) {
@@ -221,9 +232,9 @@ func (r *Receiver) keep(ctx *fasthttp.RequestCtx, q *request) outcome {
 		r.inFlight.leave()
 		return outcome(r.notTaken(err))
 	}
-	if c := r.holder(ctx, q); c != nil {
+	if c := r.holder(q); c != nil {
 		if r.sources.trusted.Len() > 0 {
-			r.source(ctx, q) // as the header says it; else the connection knows
+			r.source(q) // as the header says it; else the connection knows
 		}
 		c.hold(ticket, q, q.from)
 		return outcomeHeld
@@ -268,7 +279,7 @@ func (r *Receiver) notTaken(err error) refusal {
 // count notes the outcome, once per answer: in the metrics, in the app's ledger, and where
 // it is a refusal in the list of the last ones, unless its source has filled that already, and in
 // the log.
-func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
+func (r *Receiver) count(q *request, result outcome) {
 	r.metrics.outcomes[result].Inc()
 	l := q.account.ledger
 	if l == nil {
@@ -278,9 +289,9 @@ func (r *Receiver) count(ctx *fasthttp.RequestCtx, q *request, result outcome) {
 	switch result {
 	case outcomeAccepted, outcomeDropped:
 	case outcome(refusedGuessing):
-		r.logRefusal(l, refusedGuessing, q.now, q.query.appID, r.source(ctx, q), q.query.command)
+		r.logRefusal(l, refusedGuessing, q.now, q.query.appID, r.source(q), q.query.command)
 	default:
-		r.refuse(l, refusal(result), q.now, q.query.appID, r.source(ctx, q), q.query.command)
+		r.refuse(l, refusal(result), q.now, q.query.appID, r.source(q), q.query.command)
 	}
 }
 

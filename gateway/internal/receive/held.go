@@ -22,6 +22,9 @@ import (
 // is durable, and then one goroutine sends the answers of the whole batch. The connection's
 // own goroutine waits for the next request meanwhile, which it would have done anyway.
 //
+// That is so of what fasthttp reads; of a plain request (plain.go) the connection writes the answer
+// itself, and holds it in the same way.
+//
 //	handler      Append, hold: takes the turn; the next bytes that are written are the answer
 //	fasthttp     conn.Write: keeps the bytes, journal.Notify
 //	             conn.Read: the next request
@@ -85,14 +88,13 @@ func (c *conn) prepare(r *Receiver) {
 		c.held.socket = under.Socket()
 	}
 	c.held.waiter.Tell = c.tell
+	c.plain = c.servePlain
 }
 
-// holder returns the connection that can hold the answer to ctx, or nil.
-func (r *Receiver) holder(ctx *fasthttp.RequestCtx, q *request) *conn {
-	d := q.decision
-	c, ok := ctx.Conn().(*conn)
-	if !ok || c.held.socket == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.header.last || r.leaving.Load() ||
-		!ctx.Request.Header.IsHTTP11() {
+// holder returns the connection that can hold the answer to q, or nil.
+func (r *Receiver) holder(q *request) *conn {
+	d, c := q.decision, q.conn
+	if c == nil || c.held.socket == nil || d.Ack != journal.Disk || len(d.Answer) > maxHeldBytes || q.header.last || !q.header.http11 || r.leaving.Load() {
 		return nil
 	}
 	return c
@@ -145,6 +147,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.held.broken {
 		return 0, net.ErrClosed
 	}
+	if c.receiver != nil && c.read.at.Load()&idleBit != 0 {
+		return c.next(p)
+	}
 	return c.take(p)
 }
 
@@ -163,10 +168,16 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	h.due = false
 	h.text = append(h.text[:0], p...)
+	c.notify()
+	return len(p), nil
+}
+
+// notify has the journal tell.
+func (c *conn) notify() {
+	h := &c.held
 	if !c.receiver.journal.Notify(h.ticket, &h.waiter) {
 		c.tell(c.receiver.journal.Wait(h.ticket, journal.Disk)) // decided already
 	}
-	return len(p), nil
 }
 
 // isAnswer reports whether p is one whole answer with that body, and nothing else.
@@ -180,10 +191,10 @@ func isAnswer(p, body []byte) bool {
 func (c *conn) tell(err error) {
 	h := &c.held
 	f := c.note(err)
-	h.rest = h.text
 	if leaving := c.receiver.leaving.Load(); f != notRefused || leaving {
-		h.rest = c.receiver.compose(h.decision, f, leaving)
+		h.text = c.receiver.compose(h.text[:0], h.decision, f, 0, leaving)
 	}
+	h.rest = h.text
 	n, err := h.socket.TryWrite(h.rest)
 	if h.rest = h.rest[n:]; err != nil {
 		h.rest = nil // the connection was closed
@@ -197,11 +208,13 @@ func (c *conn) tell(err error) {
 
 // sendRest sends what is left of an answer to a client that is slow to take it, and ends the
 // connection where it does not take it in time: nothing may come behind half an answer. The
-// connection's goroutine waits for it in Write or Close, and Shutdown for that.
+// connection's goroutine waits for it where it needs the turn, and Shutdown for that.
 func (c *conn) sendRest() {
 	defer c.held.turn.Unlock()
 	if _, err := c.writeInTime(c.held.rest); err != nil {
-		_ = c.Conn.Close() // which its goroutine finds in Read
+		// Its goroutine finds that and closes. Close here would wait for that, and that for the turn.
+		_ = c.held.socket.CloseWrite()
+		_ = c.held.socket.CloseRead()
 	}
 }
 
@@ -222,23 +235,38 @@ func (c *conn) note(err error) refusal {
 	return f
 }
 
-// compose is an answer from status line to body, for where fasthttp has written another one or
-// cannot know that the connection is to be closed by the client.
-func (r *Receiver) compose(d *decision, f refusal, leaving bool) []byte {
-	var ctx fasthttp.RequestCtx
-	ctx.Response.Header.SetNoDefaultContentType(true)
+// composer puts answers together. It is pooled.
+type composer struct {
+	ctx  fasthttp.RequestCtx
+	text bytes.Buffer
+	w    *bufio.Writer // to text
+}
+
+func newComposer() any {
+	p := new(composer)
+	p.w = bufio.NewWriter(&p.text)
+	return p
+}
+
+// compose appends an answer from status line to body, for where fasthttp writes none, has written another
+// one, or cannot know that the connection is to be closed by the client.
+func (r *Receiver) compose(dst []byte, d *decision, f refusal, retry int, leaving bool) []byte {
+	p := r.composers.Get().(*composer) //nolint:forcetypeassert // the pool has one maker
+	defer r.composers.Put(p)
+	p.ctx.Response.Reset()
+	p.ctx.Response.Header.SetNoDefaultContentType(true)
+	p.text.Reset()
+	p.w.Reset(&p.text)
 	if f == notRefused {
-		answer(&ctx, d.Answer)
+		answer(&p.ctx, d.Answer)
 	} else {
-		answerRefusal(&ctx, f, 0)
+		answerRefusal(&p.ctx, f, retry)
 	}
 	if leaving {
-		ctx.SetConnectionClose()
+		p.ctx.SetConnectionClose()
 	}
-	var text bytes.Buffer
-	w := bufio.NewWriter(&text)
-	if ctx.Response.Write(w) != nil || w.Flush() != nil {
+	if p.ctx.Response.Write(p.w) != nil || p.w.Flush() != nil {
 		panic("BUG: an answer cannot be written to memory")
 	}
-	return text.Bytes()
+	return append(dst, p.text.Bytes()...)
 }

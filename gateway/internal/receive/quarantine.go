@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/tidegate/tidegate/internal/apps"
 	"github.com/tidegate/tidegate/schema"
 )
@@ -28,7 +26,7 @@ type Refused struct {
 // keepRefused hands a callback that was refused for f to Options.Quarantine, where f is one of the
 // four reasons, and a route keeps such callbacks: what nobody wants kept is not kept because its
 // Sign was wrong.
-func (r *Receiver) keepRefused(ctx *fasthttp.RequestCtx, q *request, f refusal) {
+func (r *Receiver) keepRefused(q *request, f refusal) {
 	if r.quarantine == nil {
 		return
 	}
@@ -40,10 +38,9 @@ func (r *Receiver) keepRefused(ctx *fasthttp.RequestCtx, q *request, f refusal) 
 	if !r.routes.Get().keeps(q.query.command, q.query.appID, f == refusedAppUnknown) {
 		return
 	}
-	_, query, _ := splitTarget(ctx.Request.Header.RequestURI())
 	q.refused = Refused{
-		At: q.now, Reason: refusals[f].reason, Source: r.source(ctx, q), AppID: q.query.appID,
-		Command: q.query.command, Query: query, Traceparent: q.callback.Attributes[schema.AttributeTraceparent], Body: q.callback.Body,
+		At: q.now, Reason: refusals[f].reason, Source: r.source(q), AppID: q.query.appID,
+		Command: q.query.command, Query: q.raw, Traceparent: q.callback.Attributes[schema.AttributeTraceparent], Body: q.callback.Body,
 	}
 	r.quarantine(&q.refused)
 	q.refused = Refused{}

@@ -42,6 +42,8 @@ type Receiver struct {
 	timeouts       timeouts
 	requests       sync.Pool     // of *request
 	made           atomic.Uint32 // of these
+	composers      sync.Pool     // of *composer
+	date           atomic.Pointer[dateLine]
 	server         *fasthttp.Server
 	metrics        *metrics
 	log            *zap.Logger
@@ -86,7 +88,7 @@ func New(o Options) (*Receiver, error) {
 	if j, ok := o.Journal.(interface{ HasRoom(reserve bool) bool }); ok {
 		r.hasRoom = j.HasRoom
 	}
-	r.requests.New = r.newRequest
+	r.requests.New, r.composers.New = r.newRequest, newComposer
 	r.server = r.newServer(&o)
 	// The hook first: a reload between the two must not be missed.
 	reloaded := func(*apps.Snapshot) { r.accounts.reload(o.Apps.Get()) }

@@ -62,6 +62,7 @@ type decision struct {
 	Blocking bool          // the vendor acts upon the answer
 	Static   bool          // Answer is the route's own, not the default OK
 
+	rest   []byte      // of an answer that has Answer, behind its date
 	apps   []int64     // sorted; nil: all
 	warned atomic.Bool // the log has said that this blocking command is allowed everything
 }
@@ -154,6 +155,7 @@ func (r *Routes) decide(from *route, command string) *decision {
 	if from.reserve != nil {
 		d.Reserve = *from.reserve
 	}
+	d.rest = restOf(d.Answer)
 	return d
 }
 

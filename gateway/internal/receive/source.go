@@ -25,20 +25,43 @@ type sources struct {
 // header, the one that it names), or, where that is a trusted proxy, who the proxies say it
 // is. It is what /apps shows, and what is allowed and limited by source. It is computed once
 // per request, and without an allocation; the zero address is one that is not known.
-func (r *Receiver) source(ctx *fasthttp.RequestCtx, q *request) netip.Addr {
-	if !q.from.IsValid() {
-		q.from = r.sources.of(ctx)
+func (r *Receiver) source(q *request) netip.Addr {
+	switch {
+	case q.from.IsValid():
+	case q.ctx != nil:
+		q.from = r.sources.of(q.ctx)
+	default:
+		q.from = r.sources.behind(q.conn.RemoteAddr(), func() [][]byte {
+			q.forwarded = appendValues(q.forwarded[:0], q.head, "x-forwarded-for")
+			return q.forwarded
+		})
 	}
 	return q.from
 }
 
-// of returns the source of a request that may have been read only in part.
+// of returns the source of a request of fasthttp's that may have been read only in part.
 func (s *sources) of(ctx *fasthttp.RequestCtx) netip.Addr {
-	peer := edge.Peer(ctx.RemoteAddr())
+	return s.behind(ctx.RemoteAddr(), func() [][]byte { return ctx.Request.Header.PeekAll(headerForwarded) })
+}
+
+// behind returns the source of a request that came from other, where lines gives the values of its
+// X-Forwarded-For.
+func (s *sources) behind(other net.Addr, lines func() [][]byte) netip.Addr {
+	peer := edge.Peer(other)
 	if !s.trusted.Contains(peer) {
 		return peer
 	}
-	return s.forwarded(peer, ctx.Request.Header.PeekAll(headerForwarded))
+	return s.forwarded(peer, lines())
+}
+
+// appendValues appends the values of a header, whose name is in lower case, in a header block as sent.
+func appendValues(dst [][]byte, head []byte, lower string) [][]byte {
+	for line := range bytes.Lines(head) {
+		if name, value, _ := bytes.Cut(line, []byte{':'}); equalFold(name, lower) {
+			dst = append(dst, value)
+		}
+	}
+	return dst
 }
 
 // forwarded walks X-Forwarded-For from its end, which is what the nearest proxy wrote, to the
@@ -99,8 +122,8 @@ func (s *sources) refuses(peer net.Addr) bool {
 
 // checkSource refuses a request of a source that may not send any. A source that is not known is
 // nobody's.
-func (r *Receiver) checkSource(ctx *fasthttp.RequestCtx, q *request) refusal {
-	if r.sources.allowed != nil && !r.sources.allowed.Get().Contains(r.source(ctx, q)) {
+func (r *Receiver) checkSource(q *request) refusal {
+	if r.sources.allowed != nil && !r.sources.allowed.Get().Contains(r.source(q)) {
 		return refusedSource
 	}
 	return notRefused

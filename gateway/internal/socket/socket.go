@@ -30,7 +30,12 @@ type Conn struct {
 	in, out transfer
 
 	// Made once: a closure for each call would be an allocation for each.
-	read, write func(fd uintptr) (done bool)
+	read, write, readEach func(fd uintptr) (done bool)
+
+	// Of the ReadEach under way.
+	each  func(n int) (more bool)
+	into  []byte
+	first bool // nothing was given to each yet
 
 	// TryWrite does without the poller: it needs none of its waiting, only that the number is still
 	// this connection's.
@@ -62,6 +67,22 @@ func Of(tcp *net.TCPConn) (*Conn, error) {
 		}
 		return false
 	}
+	c.readEach = func(fd uintptr) bool {
+		for {
+			if !c.in.step(fd, "read", read) {
+				return false
+			}
+			n := c.in.n
+			if n == 0 || c.in.err != nil || !c.each(n) {
+				return true
+			}
+			c.in = transfer{p: c.into}
+			if !c.first && n < len(c.into) {
+				return false // that was all there was: whatever comes now the poller tells of
+			}
+			c.first = false
+		}
+	}
 	if err := raw.Control(func(fd uintptr) { c.fd = int(fd) }); err != nil {
 		return nil, fmt.Errorf("socket of %s: %w", tcp.RemoteAddr(), err)
 	}
@@ -75,6 +96,27 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.in = transfer{p: p}
 	n, err := c.in.end(c.raw.Read(c.read))
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// ReadEach reads into p, calls each with the number of bytes, and reads again, from the start of p, for
+// as long as each returns true. It returns what each did not want more after, or what ended it, as Read
+// does. each may use the connection for all but reading and Close, which would wait for ReadEach.
+//
+// A Read for each piece would ask the socket twice: once to find nothing, before it waits, and once more.
+// Here the poller is armed all the time, and a read that did not fill p has taken all there was, so that
+// it waits at once. What it can miss so is the end of a stream that came together with its last bytes:
+// after the first bytes it looks for that, after others it finds it when the read deadline passes.
+func (c *Conn) ReadEach(p []byte, each func(n int) (more bool)) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.in, c.into, c.each, c.first = transfer{p: p}, p, each, true
+	n, err := c.in.end(c.raw.Read(c.readEach))
+	c.into, c.each = nil, nil
 	if n == 0 && err == nil {
 		err = io.EOF
 	}

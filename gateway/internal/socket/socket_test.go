@@ -292,3 +292,141 @@ func BenchmarkAnswer(b *testing.B) {
 		})
 	}
 }
+
+// TestReadEach gives each piece to a function, also pieces that fill the buffer, and returns the first
+// that it does not want more after.
+func TestReadEach(t *testing.T) {
+	client, c := pair(t)
+	var got bytes.Buffer
+	p := make([]byte, 8)
+	stops := make(chan int)
+	go func() {
+		n, err := c.ReadEach(p, func(n int) bool {
+			got.Write(p[:n])
+			return !bytes.HasSuffix(got.Bytes(), []byte("."))
+		})
+		if err != nil || p[n-1] != '.' {
+			t.Errorf("%d bytes, %q, %v", n, p[:n], err)
+		}
+		stops <- n
+	}()
+	want := ""
+	for _, piece := range []string{"a", "bcdefgh", "12345678", "12345678123456781", "x", "y", "the end."} {
+		want += piece
+		if _, err := client.Write([]byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond) // so that most come alone
+	}
+	select {
+	case <-stops:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for what has come")
+	}
+	if got.String() != want {
+		t.Errorf("given %q, want %q", got.String(), want)
+	}
+}
+
+// TestReadEachMissesNothing has a client that sends the next byte as soon as it has the answer to the last,
+// and some at once, so that they come at every moment of a read: none is waited for that is there.
+func TestReadEachMissesNothing(t *testing.T) {
+	const rounds = 20000
+	client, c := pair(t)
+	_ = client.SetDeadline(time.Now().Add(60 * time.Second))
+	p := make([]byte, 64)
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.ReadEach(p, func(n int) bool {
+			_, err := c.TryWrite(p[:n])
+			return err == nil
+		})
+		done <- err
+	}()
+	answer := make([]byte, 64)
+	for n := range rounds {
+		pieces := 1 + n%3
+		for range pieces {
+			if _, err := client.Write([]byte{byte(n)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := io.ReadFull(client, answer[:pieces]); err != nil || answer[pieces-1] != byte(n) {
+			t.Fatalf("round %d: %v", n, err)
+		}
+	}
+	_ = client.Close()
+	if err := <-done; !errors.Is(err, io.EOF) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestReadEachEnds: what ends it is told as of Read, after some bytes and before any.
+func TestReadEachEnds(t *testing.T) {
+	for _, some := range []bool{false, true} {
+		for _, tt := range []struct {
+			name string
+			do   func(client *net.TCPConn, c *socket.Conn)
+			want error
+		}{
+			{"the client closed", func(client *net.TCPConn, _ *socket.Conn) { _ = client.Close() }, io.EOF},
+			{"the client ended its side", func(client *net.TCPConn, _ *socket.Conn) { _ = client.CloseWrite() }, io.EOF},
+			{"the client reset", func(client *net.TCPConn, _ *socket.Conn) { _ = client.SetLinger(0); _ = client.Close() }, syscall.ECONNRESET},
+			{"the deadline passed", func(_ *net.TCPConn, c *socket.Conn) { _ = c.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+			{"we closed", func(_ *net.TCPConn, c *socket.Conn) { _ = c.Close() }, net.ErrClosed},
+			{"we ended both sides", func(_ *net.TCPConn, c *socket.Conn) { _ = c.CloseWrite(); _ = c.CloseRead() }, io.EOF},
+		} {
+			client, c := pair(t)
+			done, given := make(chan error, 1), make(chan struct{}, 2)
+			go func() {
+				n, err := c.ReadEach(make([]byte, 10), func(int) bool { given <- struct{}{}; return true })
+				if n != 0 {
+					t.Errorf("%s: %d bytes", tt.name, n)
+				}
+				done <- err
+			}()
+			if some {
+				for range 2 {
+					_, _ = client.Write([]byte("x"))
+					<-given
+				}
+			}
+			tt.do(client, c)
+			select {
+			case err := <-done:
+				if !errors.Is(err, tt.want) {
+					t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%s: it goes on", tt.name)
+			}
+		}
+	}
+}
+
+// TestReadEachFirstEnd: the end of a stream that comes together with its first bytes is found at once.
+func TestReadEachFirstEnd(t *testing.T) {
+	for n := range 200 {
+		client, c := pair(t)
+		done := make(chan error, 1)
+		if n%2 == 0 { // it waits, or it does not yet
+			go func() { _, err := c.ReadEach(make([]byte, 10), func(int) bool { return true }); done <- err }()
+			time.Sleep(time.Millisecond)
+		}
+		_, _ = client.Write([]byte("x"))
+		_ = client.CloseWrite()
+		if n%2 == 1 {
+			go func() { _, err := c.ReadEach(make([]byte, 10), func(int) bool { return true }); done <- err }()
+		}
+		select {
+		case err := <-done:
+			if !errors.Is(err, io.EOF) {
+				t.Errorf("it ended with %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("the end was missed")
+		}
+		_ = client.Close()
+		_ = c.Close()
+	}
+}
