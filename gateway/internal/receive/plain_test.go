@@ -298,7 +298,7 @@ func TestPlainNoAllocation(t *testing.T) {
 		unlimited(t)(o)
 		o.Quarantine = func(*Refused) {}
 		o.TrustedProxies = networks(t, "192.0.2.7/32")
-		o.AllowedSources = reload.Fixed("sources", networks(t, "192.0.2.7/32 192.0.2.8/32"))
+		o.AllowedSources = reload.Fixed("sources", networks(t, "192.0.2.7/32,192.0.2.8/32"))
 	})
 	all := newConnections(timeouts{read: time.Hour, idle: time.Hour, write: time.Hour})
 	for _, tt := range []struct{ name, raw, want string }{
