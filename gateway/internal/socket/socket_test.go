@@ -3,6 +3,7 @@ package socket_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -293,38 +294,34 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 }
 
-// TestReadEach gives each piece to a function, also pieces that fill the buffer, and returns the first
-// that it does not want more after.
+// TestReadEach gives each piece to a function, also pieces that fill the buffer, waits for nothing that is
+// there, and returns the first that it does not want more after.
 func TestReadEach(t *testing.T) {
 	client, c := pair(t)
-	var got bytes.Buffer
 	p := make([]byte, 8)
-	stops := make(chan int)
+	given, ended := make(chan string, 16), make(chan string, 1)
 	go func() {
 		n, err := c.ReadEach(p, func(n int) bool {
-			got.Write(p[:n])
-			return !bytes.HasSuffix(got.Bytes(), []byte("."))
+			given <- string(p[:n])
+			return p[n-1] != '.'
 		})
-		if err != nil || p[n-1] != '.' {
-			t.Errorf("%d bytes, %q, %v", n, p[:n], err)
-		}
-		stops <- n
+		ended <- fmt.Sprint(string(p[:n]), " ", err)
 	}()
-	want := ""
-	for _, piece := range []string{"a", "bcdefgh", "12345678", "12345678123456781", "x", "y", "the end."} {
-		want += piece
+	for _, piece := range []string{"a", "bcdefgh", "12345678", "12345678123456781", "x", "123456781234567", "the end."} {
 		if _, err := client.Write([]byte(piece)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Millisecond) // so that most come alone
+		for got := ""; got != piece; {
+			select {
+			case more := <-given:
+				got += more
+			case <-time.After(10 * time.Second):
+				t.Fatalf("of %q it gives %q and waits", piece, got)
+			}
+		}
 	}
-	select {
-	case <-stops:
-	case <-time.After(10 * time.Second):
-		t.Fatal("it waits for what has come")
-	}
-	if got.String() != want {
-		t.Errorf("given %q, want %q", got.String(), want)
+	if got := <-ended; got != "the end. <nil>" {
+		t.Errorf("it returned %s", got)
 	}
 }
 
