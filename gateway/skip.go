@@ -37,7 +37,7 @@ type skipCommand struct {
 type keptEntry struct {
 	dumpedEntry
 	Parked     bool   `json:"parked"`
-	AppendedAt string `json:"appended_at"` // to the journal that it was skipped in; the first of its batch was
+	AppendedAt string `json:"appended_at"` // when the first entry of its batch was appended, to the journal that it was skipped in
 	Reason     string `json:"reason"`      // why it was not delivered
 	Payload    []byte `json:"payload"`     // base64: every byte of the entry
 }

@@ -47,7 +47,7 @@ var edgeMutants = []mutant{
 		edits: []edit{{
 			"gateway/internal/edge/conn.go",
 			"	if err != nil {\n		return err\n	}\n	if source, ok",
-			"	if err != nil {\n		c.raw.ahead = ahead\n		return nil\n	}\n	if source, ok",
+			"	if err != nil {\n		if ahead.Buffered() > 0 {\n			c.raw.ahead = ahead\n		}\n		return nil\n	}\n	if source, ok",
 		}},
 	},
 	{

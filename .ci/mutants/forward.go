@@ -216,6 +216,50 @@ var receiveMutants = []mutant{
 	{
 		name: "held-answer-leaves-at-once", promise: "J1", pkg: receivePkg, test: "TestHeldAnswer",
 		edits: []edit{{
+			"gateway/internal/receive/plain.go",
+			`c.notify()
+`,
+			`_, _ = c.Conn.Write(c.held.text)
+		c.held.text = nil
+		c.notify()
+`,
+		}},
+	},
+	{
+		name: "plain-takes-what-lies-behind-it", promise: "receive", pkg: receivePkg, test: "TestPlainRequests",
+		edits: []edit{{
+			"gateway/internal/receive/plain.go",
+			`size+length != len(raw)`,
+			`size+length > len(raw)`,
+		}},
+	},
+	{
+		name: "plain-takes-two-hosts", promise: "receive", pkg: receivePkg, test: "TestPlainRequests",
+		edits: []edit{{
+			"gateway/internal/receive/plain.go",
+			`if named || !plainHost(value)`,
+			`if !plainHost(value)`,
+		}},
+	},
+	{
+		name: "plain-request-before-its-turn", promise: "receive", pkg: receivePkg, test: "TestHeldOneAtATime",
+		edits: []edit{{
+			"gateway/internal/receive/plain.go",
+			`if c.begin(); c.held.cut.Load() {`,
+			`if c.held.cut.Load() {`,
+		}},
+	},
+	{
+		name: "end-of-stream-is-missed", promise: "receive", pkg: "gateway/internal/socket", test: "TestReadEachFirstEnd",
+		edits: []edit{{
+			"gateway/internal/socket/socket.go",
+			`if !c.first && n < len(c.into)`,
+			`if n < len(c.into)`,
+		}},
+	},
+	{
+		name: "held-answer-of-fasthttps-leaves-at-once", promise: "J1", pkg: receivePkg, test: "TestNotPlain/HeldAnswer",
+		edits: []edit{{
 			"gateway/internal/receive/held.go",
 			`h.text = append(h.text[:0], p...)
 `,
@@ -245,9 +289,9 @@ var receiveMutants = []mutant{
 		edits: []edit{{
 			"gateway/internal/receive/held.go",
 			`	c.settle()
-	if c.held.broken {
+	if c.held.broken || c.held.cut.Load() {
 `,
-			`	if c.held.broken {
+			`	if c.held.broken || c.held.cut.Load() {
 `,
 		}},
 	},

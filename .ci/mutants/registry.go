@@ -79,7 +79,7 @@ var registryMutants = []mutant{
 		edits: []edit{{
 			"gateway/internal/receive/handler.go",
 			`if f := r.identify(q); f != notRefused {`,
-			`if f := r.identify(q); f != notRefused || r.guessing.fail(sourceOf(ctx), int64(q.now.Sub(r.started))) > 0 {
+			`if f := r.identify(q); f != notRefused || r.guessing.fail(r.source(q), int64(q.now.Sub(r.started))) > 0 {
 		if f == notRefused {
 			return outcome(refusedGuessing)
 		}`,

@@ -30,7 +30,7 @@ const answerParts = 16
 // the last has no bound.
 type answerPart struct {
 	counts [len(answerBuckets) + 1]atomic.Uint64
-	sum    atomic.Uint64 // microseconds: of thousands in flight at once, nanoseconds would overflow in days
+	sum    atomic.Uint64 // microseconds: of thousands in flight at once, nanoseconds would overflow within a month
 	_      [2]cpu.CacheLinePad
 }
 

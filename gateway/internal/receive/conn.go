@@ -29,19 +29,19 @@ type conn struct {
 	net.Conn
 	all      *connections
 	receiver *Receiver
-	share    share        // see waiting.go
-	line     requestLine  // see framing.go
-	useful   bool         // the last request was answered 200; owned by the connection's goroutine
-	linger   atomic.Bool  // there may be unread bytes: see lingerTime
-	read     deadline     // see deadline.go; idleBit in it: nothing of the next request was read
-	until    atomic.Int64 // deadline of its first byte where that comes before timeouts.idle; noDeadline: none
-	held     held         // see held.go
+	share    share                   // see waiting.go
+	line     requestLine             // see framing.go
+	useful   bool                    // the last request was answered 200; owned by the connection's goroutine
+	ended    bool                    // nothing may follow the last answer; owned by it, too
+	linger   atomic.Bool             // there may be unread bytes: see lingerTime
+	read     deadline                // see deadline.go; idleBit in it: fasthttp has nothing of the next request
+	until    atomic.Int64            // deadline of its first byte where that comes before timeouts.idle; noDeadline: none
+	piece    []byte                  // what was read for fasthttp, while it may be a plain request; see plain.go
+	plain    func(n int) (more bool) // servePlain, made once
+	direct   bool                    // Conn is held.socket: nothing stands between
+	held     held                    // see held.go
 	write    deadline
-
-	// See plain.go; owned by the connection's goroutine.
-	plain func(n int) (more bool) // servePlain, made once
-	piece []byte                  // what was read for fasthttp, while it may be a plain request
-	over  bool                    // nothing more may follow
+	probed   probed // owned by the sweep
 }
 
 // take reads, where there is room for what is read.
@@ -53,9 +53,14 @@ func (c *conn) take(p []byte) (int, error) {
 		return 0, errTooLong
 	}
 	n, err := c.Conn.Read(p)
-	c.share.read += int64(n)
-	c.line.arrived(p[:n])
+	c.came(p[:n])
 	return n, err
+}
+
+// came notes what fasthttp gets.
+func (c *conn) came(p []byte) {
+	c.share.read += int64(len(p))
+	c.line.arrived(p)
 }
 
 // end is called when a request was handled, with what came of it.

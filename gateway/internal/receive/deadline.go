@@ -29,8 +29,9 @@ type timeouts struct {
 }
 
 // noDeadline and passed are deadlines that never pass, and that have. idleBit is no part of a
-// deadline: in one for reading it says that the connection waits for a request's first byte, so that
-// the two change at once.
+// deadline: in one for reading it says that fasthttp waits for a request's first byte, so that
+// the two change at once. It stays while a plain request is answered: whatever becomes of the deadline
+// meanwhile, rests sets it anew.
 const (
 	noDeadline = 0
 	idleBit    = 1
@@ -157,6 +158,26 @@ func (s *connections) keep(stop <-chan struct{}) {
 	}
 }
 
+// probe looks, once in each rest that has lasted from one sweep to the next, whether the client has ended its side
+// together with its last request, see socket.ReadEach. It is called by the sweep.
+func (c *conn) probe() {
+	at := c.read.at.Load()
+	if at != c.probed.at {
+		c.probed = probed{at: at}
+		return
+	}
+	if at&idleBit != 0 && c.direct && (!c.probed.done || at == noDeadline|idleBit) {
+		c.held.socket.EndWait()
+		c.probed.done = true
+	}
+}
+
+// probed is what the sweep has seen of a connection.
+type probed struct {
+	at   int64 // its read deadline at the last sweep
+	done bool  // and the connection was probed since that was set
+}
+
 // sweep looks at every connection once and returns how many there are.
 func (s *connections) sweep() int {
 	elapsed := time.Since(epoch)
@@ -166,6 +187,7 @@ func (s *connections) sweep() int {
 	s.swept = elapsed
 	for c := range s.open {
 		c.read.expire(now, c.Conn.SetReadDeadline)
+		c.probe()
 		c.write.expire(now, c.Conn.SetWriteDeadline)
 	}
 	return len(s.open)

@@ -32,13 +32,13 @@
 //	limit.go         the app's token buckets (kept in its ledger, see accounts.go); the in-flight cap
 //	refusal.go       what is answered when none of them let it pass
 //
-// quarantine.go hands over what authentication refused, and looks again. Below the stages, server.go
-// is fasthttp as it may stand on the open internet, plain.go how the connection answers by itself what
-// needs no fasthttp, conn.go how a connection ends without a request being cut, deadline.go how its deadlines cost nothing,
-// held.go how an answer waits for the journal without a goroutine waiting for it, files.go how a
-// connection is refused when the process has no files left, refusallog.go how a flood of refusals is
-// few lines of the log, answertimes.go how times are counted without meeting others. What stands before the first byte of HTTP, TLS and the PROXY protocol, is
-// package edge.
+// quarantine.go hands over what authentication refused, and looks again. Below the stages, plain.go is how
+// nearly every request is read and answered, without fasthttp, and server.go is fasthttp, for all others, as it
+// may stand on the open internet; conn.go how a connection ends without a request being cut, deadline.go how
+// its deadlines cost nothing, held.go how an answer waits for the journal without a goroutine waiting for it,
+// files.go how a connection is refused when the process has no files left, refusallog.go how a flood of
+// refusals is few lines of the log, answertimes.go how times are counted without meeting others. What stands
+// before the first byte of HTTP, TLS and the PROXY protocol, is package edge.
 //
 // # What strangers can cost
 //
@@ -55,6 +55,9 @@
 // Time: ReadTimeout is for a whole request from its first byte, header and body, so that one byte a
 // second ends like silence; a time of its own for the header would only be a shorter one of these.
 // A connection whose last request was refused waits as long as that for the next, not IdleTimeout.
+//
+// A client that ends its side together with a request which is not its first is only seen to have done so
+// when that time has passed (socket.ReadEach).
 //
 // Framing: a request is what net/http and RFC 9112 say it is, or it is refused and its connection
 // closed (framing.go). testdata/wire is the corpus, testdata/wire.txt what is answered,
@@ -95,9 +98,9 @@
 //	27  429  guessing           in place of 15, 16 or 18: too many of this source's requests failed so
 //	28  403  source             the source is in none of the networks of --allow-sources
 //
-// Who owns what: fasthttp owns the RequestCtx and with it every view until the handler
-// returns, and the handler returns only after the journal has copied; a pooled
-// request owns the scratch that decoded parameters live in; a connection owns the answer that
+// Who owns what: fasthttp owns the RequestCtx and with it every view until the handler returns; the views of
+// a plain request are into fasthttp's read buffer, and live until conn.Read reads again. Both ways return only
+// after the journal has copied; a pooled request owns the scratch that decoded parameters live in; a connection owns the answer that
 // it holds, and a copy of what is counted with it; Routes and the apps' snapshot
 // are immutable and shared; the per-app state (buckets, counters, last refusals) belongs to
 // the Receiver and survives a reload of the apps file.

@@ -353,7 +353,8 @@ func (r reply) wantEnvelope(t testing.TB) {
 	}
 }
 
-// postedWith is a header that post sends, with its line end, or empty. See TestNotPlain.
+// postedWith is a header that post sends, with its line end, or empty. See TestNotPlain. Tests that set it must
+// not run beside others.
 var postedWith string
 
 // post writes a whole request as a client does that sends only what it must.

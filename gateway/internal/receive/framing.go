@@ -34,7 +34,7 @@ type headerBlock struct {
 	// its body is chunked, of which how it ended (trailers, line ends) cannot be seen any more.
 	last bool
 
-	http11 bool // and not 1.0; known to strict only
+	http11 bool // and not 1.0; set by strict and by plainRequest.read
 
 	traceparent []byte // the first one, as sent; a view
 }
@@ -170,7 +170,7 @@ func validHost(s []byte) bool {
 	return port > 0 && validPort(s[port:])
 }
 
-// nameBytes are the bytes of a host name, and of a command.
+// nameBytes are the bytes of a host name, of a command, and of a plain request's path but for slashes.
 var nameBytes = func() (table [256]bool) {
 	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") {
 		table[c] = true
@@ -232,6 +232,9 @@ func (l *requestLine) look(p []byte) {
 	}
 	l.passed = true
 }
+
+// skipped is told of a whole request that was answered without being looked at here.
+func (l *requestLine) skipped(size int64) { l.got, l.used = l.got+size, l.used+size }
 
 // handled is told how many bytes a request had whose line was as it should be. It returns whether
 // it was, and goes on to the next request, of which a client that does not wait has sent some.

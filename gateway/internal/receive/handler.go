@@ -17,13 +17,13 @@ import (
 // that parsing needs and the function that the journal calls.
 type request struct {
 	// What came: views.
-	ctx  *fasthttp.RequestCtx // nil: a plain request
-	conn *conn                // nil: none of ours
-	raw  []byte               // the query as sent
-	body []byte
-	head []byte // header block of a plain request, as sent
+	ctx   *fasthttp.RequestCtx // nil: a plain request, or one that is only foreseen, which has no source
+	conn  *conn                // nil: none of ours
+	raw   []byte               // the query as sent
+	body  []byte
+	block []byte // of a plain request's headers, as sent
 
-	forwarded [][]byte // views of head; kept for its memory
+	forwarded [][]byte // views of block, see source
 
 	query    query
 	callback schema.Callback
@@ -54,9 +54,10 @@ func (r *Receiver) newRequest() any {
 	return q
 }
 
-// release gives up the views into a request of fasthttp's and puts q back.
+// release gives up the views and puts q back.
 func (r *Receiver) release(q *request) {
-	q.ctx, q.conn, q.raw, q.body, q.head = nil, nil, nil, nil, nil
+	q.ctx, q.conn, q.raw, q.body, q.block = nil, nil, nil, nil, nil
+	clear(q.forwarded)
 	q.callback = schema.Callback{}
 	q.account, q.decision, q.topic, q.retry, q.from = account{}, nil, "", 0, netip.Addr{}
 	q.misframed, q.header = false, headerBlock{}
@@ -156,13 +157,16 @@ func (r *Receiver) parseHeader(h *fasthttp.RequestHeader, q *request) refusal {
 		return refusedHTTP
 	}
 	switch {
-	case r.path != "" && string(path) != r.path:
+	case !r.takes(path):
 		return refusedPath
 	case !h.IsPost():
 		return refusedMethod
 	}
 	return q.query.parse(q.raw)
 }
+
+// takes says whether callbacks are taken at path.
+func (r *Receiver) takes(path []byte) bool { return r.path == "" || string(path) == r.path }
 
 // identify finds the app and checks that the callback comes from those who know its token.
 func (r *Receiver) identify(q *request) refusal {

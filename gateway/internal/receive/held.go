@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -17,13 +18,12 @@ import (
 
 // Held answers. At ack level disk the answer has to wait for the batch. Waiting in the handler
 // costs a goroutine switch for each callback, a third of what fasthttp needs for everything
-// else. So the handler decides on 200 at once, fasthttp writes that to the connection as
-// always, and the connection holds it: nothing leaves before the journal says that the entry
-// is durable, and then one goroutine sends the answers of the whole batch. The connection's
-// own goroutine waits for the next request meanwhile, which it would have done anyway.
+// else. So 200 is decided on at once, and the connection holds the answer: nothing leaves before the
+// journal says that the entry is durable, and then one goroutine sends the answers of the whole batch.
+// The connection's own goroutine waits for the next request meanwhile, which it would have done anyway.
 //
-// That is so of what fasthttp reads; of a plain request (plain.go) the connection writes the answer
-// itself, and holds it in the same way.
+// The answer to a plain request the connection puts together itself (servePlain). That of any other
+// fasthttp writes to it as always:
 //
 //	handler      Append, hold: takes the turn; the next bytes that are written are the answer
 //	fasthttp     conn.Write: keeps the bytes, journal.Notify
@@ -54,9 +54,11 @@ const partOfHeld = 0
 // held is a connection's answer that waits for the journal.
 type held struct {
 	// Owned by the connection's goroutine.
-	due    bool // hold was called, and what fasthttp writes next is the answer
+	due    bool // hold was called, and the journal was not given the answer yet
 	lent   bool // somebody else may have the turn
 	broken bool // an answer in fasthttp's buffer must not leave
+
+	cut atomic.Bool // the client did not take an answer in time: nothing more is read or written
 
 	socket *socket.Conn // where answers are sent as they are; nil: there is none, and no answer can be held
 
@@ -68,7 +70,7 @@ type held struct {
 	decision *decision
 	ledger   *ledger
 	now      time.Time // of the request
-	text     []byte    // the answer as fasthttp wrote it: a copy
+	text     []byte    // the answer; kept for its memory, and for those of plain requests that are not held
 	rest     []byte    // what of an answer is still to be sent
 	ticket   journal.Ticket
 	app      int64
@@ -82,7 +84,7 @@ func (c *conn) prepare(r *Receiver) {
 	switch under := c.Conn.(type) {
 	case *net.TCPConn:
 		if s, err := socket.Of(under); err == nil {
-			c.Conn, c.held.socket = s, s
+			c.Conn, c.held.socket, c.direct = s, s, true
 		}
 	case *edge.Conn:
 		c.held.socket = under.Socket()
@@ -100,8 +102,8 @@ func (r *Receiver) holder(q *request) *conn {
 	return c
 }
 
-// begin waits for the answer before, for a client that did not wait for it. Called by the handler
-// before it does anything: a client that takes no answers has nothing more in flight.
+// begin waits for the answer before, for a client that did not wait for it. Called before anything
+// is taken for a request: a client that takes no answers has nothing more in flight.
 func (c *conn) begin() {
 	c.settle()
 	c.awaitTurn()
@@ -116,7 +118,7 @@ func (c *conn) awaitTurn() {
 	}
 }
 
-// hold has what is written next wait for t. Called by the handler, after begin, so that it does
+// hold has the answer to q wait for t. Called by keep, after begin, so that it does
 // not block.
 func (c *conn) hold(t journal.Ticket, q *request, source netip.Addr) {
 	h := &c.held
@@ -141,16 +143,22 @@ func (c *conn) settle() {
 	}
 }
 
-// Read reads on behalf of fasthttp, once a decided answer in its buffer has been waited for.
-func (c *conn) Read(p []byte) (int, error) {
+// Read reads on behalf of fasthttp, once a decided answer in its buffer has been waited for, and answers
+// plain requests before it returns any other.
+func (c *conn) Read(p []byte) (n int, err error) {
 	c.settle()
-	if c.held.broken {
+	if c.held.broken || c.held.cut.Load() {
 		return 0, net.ErrClosed
 	}
 	if c.receiver != nil && c.read.at.Load()&idleBit != 0 {
-		return c.next(p)
+		n, err = c.next(p)
+	} else {
+		n, err = c.take(p)
 	}
-	return c.take(p)
+	if n == 0 && c.held.cut.Load() {
+		return 0, net.ErrClosed // of which fasthttp makes no refusal
+	}
+	return n, err
 }
 
 // Write sends an answer, or holds it until the journal has told. p stays the caller's.
@@ -213,6 +221,7 @@ func (c *conn) sendRest() {
 	defer c.held.turn.Unlock()
 	if _, err := c.writeInTime(c.held.rest); err != nil {
 		// Its goroutine finds that and closes. Close here would wait for that, and that for the turn.
+		c.held.cut.Store(true)
 		_ = c.held.socket.CloseWrite()
 		_ = c.held.socket.CloseRead()
 	}
@@ -252,7 +261,11 @@ func newComposer() any {
 // one, or cannot know that the connection is to be closed by the client.
 func (r *Receiver) compose(dst []byte, d *decision, f refusal, retry int, leaving bool) []byte {
 	p := r.composers.Get().(*composer) //nolint:forcetypeassert // the pool has one maker
-	defer r.composers.Put(p)
+	defer func() {
+		if p.text.Cap() <= keptBytes {
+			r.composers.Put(p) // else of a route's own long answer
+		}
+	}()
 	p.ctx.Response.Reset()
 	p.ctx.Response.Header.SetNoDefaultContentType(true)
 	p.text.Reset()

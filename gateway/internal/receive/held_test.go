@@ -394,16 +394,7 @@ func TestHeldForADeafClient(t *testing.T) {
 
 	one := post(target(unsignedApp, alarm), "{}")
 	c := g.dial(t)
-	deaf, err := (&net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
-		if e := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 1) }); e != nil {
-			return e
-		}
-		return err
-	}}).Dial("tcp", g.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer deaf.Close()
+	deaf := deafTo(t, g.addr)
 	for sent := int64(0); ; sent++ {
 		if _, err := deaf.Write([]byte(one)); err != nil {
 			return // the gateway has had enough of it
@@ -421,4 +412,20 @@ func TestHeldForADeafClient(t *testing.T) {
 			t.Fatal("the gateway waits for a client that does not read")
 		}
 	}
+}
+
+// deafTo returns a connection that takes hardly a byte that nobody reads.
+func deafTo(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	deaf, err := (&net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		if e := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 1) }); e != nil {
+			return e
+		}
+		return err
+	}}).Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = deaf.Close() })
+	return deaf
 }

@@ -80,7 +80,7 @@ type Options struct {
 	// must not block, and must copy what it keeps. nil: nobody.
 	Quarantine func(*Refused)
 
-	Now     func() time.Time      // nil: the time at which fasthttp had the request
+	Now     func() time.Time      // nil: the time at which the request was there
 	Log     *zap.Logger           // nil: none
 	Metrics prometheus.Registerer // nil: none
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -17,10 +16,10 @@ import (
 // connection looks at what came, and answers a plain request itself, by the same stages, with the same
 // bytes. fasthttp does not learn of it and goes on waiting.
 //
-//	fasthttp     conn.Read: the first byte of the next request
-//	next         reads into fasthttp's empty buffer
-//	plainRequest one of those? else fasthttp has the bytes, as if nothing had been
-//	servePlain   handler.go's stages, the answer; and next reads again
+//	fasthttp      conn.Read: the first byte of the next request
+//	next          reads into fasthttp's empty buffer
+//	plainRequest  one of those? else fasthttp has the bytes, as if nothing had been
+//	servePlain    handler.go's stages, the answer; and next reads again
 //
 // Nothing is decided here about what is a request: whatever has anything that two readers could read
 // differently, or that could be refused before its app is known, is no plain one, and fasthttp's and
@@ -29,37 +28,38 @@ import (
 // plainRequest is a request as it was sent: views.
 type plainRequest struct {
 	path, query []byte
-	head        []byte // the header block, up to and with its empty line
+	block       []byte      // of headers, up to and with the empty line
+	header      headerBlock // what is seen in it
 	body        []byte
-	header      headerBlock
 }
 
-// read reads p and says whether it is one plain request, whole, and nothing else.
-func (w *plainRequest) read(p []byte) bool {
+// read reads raw and says whether it is one plain request, whole, and nothing else.
+func (p *plainRequest) read(raw []byte) bool {
 	const method, protocol = "POST ", " HTTP/1.1\r\n"
-	if len(p) < len(method) || string(p[:len(method)]) != method {
+	if len(raw) < len(method) || string(raw[:len(method)]) != method {
 		return false
 	}
-	p = p[len(method):]
-	end := bytes.IndexByte(p, ' ')
-	if end < 1 || len(p) < end+len(protocol) || string(p[end:end+len(protocol)]) != protocol {
+	raw = raw[len(method):]
+	end := bytes.IndexByte(raw, ' ')
+	if end < 1 || len(raw) < end+len(protocol) || string(raw[end:end+len(protocol)]) != protocol {
 		return false
 	}
-	if !w.target(p[:end]) {
+	if !p.target(raw[:end]) {
 		return false
 	}
-	p = p[end+len(protocol):]
-	size, length, ok := w.headers(p)
-	if !ok || size+length != len(p) {
+	raw = raw[end+len(protocol):]
+	size, length, ok := p.headers(raw)
+	if !ok || size+length != len(raw) {
 		return false
 	}
-	w.head, w.body = p[:size], p[size:]
+	p.block, p.body = raw[:size], raw[size:]
+	p.header.http11 = true
 	return true
 }
 
-// target takes a path and a query. Their bytes are looked at by whoever knows what they mean; what
-// only ASCII may be is left to fasthttp.
-func (w *plainRequest) target(target []byte) bool {
+// target cuts a target into path and query. The path may hold only what nobody decodes or normalizes; of
+// the query, only that it is ASCII is asked here, and query.parse looks at the rest.
+func (p *plainRequest) target(target []byte) bool {
 	if !visible(target) {
 		return false
 	}
@@ -75,19 +75,20 @@ func (w *plainRequest) target(target []byte) bool {
 			return false
 		}
 	}
-	w.path, w.query = path, query
+	p.path, p.query = path, query
 	return true
 }
 
-// headers reads a header block at the start of p, and returns its size and the length of the body.
-func (w *plainRequest) headers(p []byte) (size, length int, ok bool) {
+// headers reads a header block at the start of raw, and returns its size and the length of the body. It is
+// not scanHeaders, as that does without what fasthttp has refused; here nothing has been.
+func (p *plainRequest) headers(raw []byte) (size, length int, ok bool) {
 	sized, named := false, false
 	for {
-		end := bytes.IndexByte(p[size:], '\n')
-		if end < 1 || p[size+end-1] != '\r' {
+		end := bytes.IndexByte(raw[size:], '\n')
+		if end < 1 || raw[size+end-1] != '\r' {
 			return 0, 0, false
 		}
-		line := p[size : size+end-1]
+		line := raw[size : size+end-1]
 		size += end + 1
 		if len(line) == 0 {
 			return size, length, sized && named
@@ -103,43 +104,27 @@ func (w *plainRequest) headers(p []byte) (size, length int, ok bool) {
 		if !visible(value) {
 			return 0, 0, false
 		}
-		switch colon {
-		case len("Host"):
-			if !equalFold(name, "host") {
-				break
-			}
+		switch {
+		case colon == len("Host") && equalFold(name, "host"):
 			if named || !plainHost(value) {
 				return 0, 0, false
 			}
 			named = true
-		case len("Content-Length"):
-			if !equalFold(name, "content-length") {
-				break
-			}
+		case colon == len("Content-Length") && equalFold(name, "content-length"):
 			if length, ok = plainLength(value); !ok || sized {
 				return 0, 0, false
 			}
 			sized = true
-		case len("Connection"):
-			if equalFold(name, "connection") && !equalFold(value, "keep-alive") {
+		case colon == len("Connection") && equalFold(name, "connection"):
+			if !equalFold(value, "keep-alive") {
 				return 0, 0, false
 			}
-		case len("Expect"):
-			if equalFold(name, "expect") {
-				return 0, 0, false
-			}
-		case len("Transfer-Encoding"):
-			if equalFold(name, "transfer-encoding") {
-				return 0, 0, false
-			}
-		case len("Trailer"):
-			if equalFold(name, "trailer") {
-				return 0, 0, false
-			}
-		case len("Traceparent"):
-			if w.header.traceparent == nil && equalFold(name, "traceparent") {
-				w.header.traceparent = value
-			}
+		case colon == len("Expect") && equalFold(name, "expect"),
+			colon == len("Transfer-Encoding") && equalFold(name, "transfer-encoding"),
+			colon == len("Trailer") && equalFold(name, "trailer"):
+			return 0, 0, false
+		case colon == len("Traceparent") && p.header.traceparent == nil && equalFold(name, "traceparent"):
+			p.header.traceparent = value
 		}
 	}
 }
@@ -147,7 +132,8 @@ func (w *plainRequest) headers(p []byte) (size, length int, ok bool) {
 // plainLength reads the length of a body that is there, and short enough to be taken without a look at what
 // it would cost (early.go).
 func plainLength(s []byte) (length int, ok bool) {
-	if len(s) == 0 || len(s) > len("4096") {
+	const digits = len("4096") // of earlyBytes
+	if len(s) == 0 || len(s) > digits {
 		return 0, false
 	}
 	for _, c := range s {
@@ -193,9 +179,9 @@ var tokenBytes = func() (table [256]bool) {
 // plain request.
 func (c *conn) next(p []byte) (n int, err error) {
 	c.piece = p
-	if c.held.socket != nil && c.Conn == net.Conn(c.held.socket) {
+	if c.direct {
 		n, err = c.held.socket.ReadEach(p, c.plain)
-	} else {
+	} else { // behind the edge, whose Read takes off what stands before HTTP
 		for {
 			if n, err = c.Conn.Read(p); n == 0 || err != nil || !c.plain(n) {
 				break
@@ -203,14 +189,12 @@ func (c *conn) next(p []byte) (n int, err error) {
 		}
 	}
 	c.piece = nil
-	if c.over {
+	if c.ended || n == 0 && c.line.used > 0 {
+		// Whatever it was that ended it: fasthttp, which may have seen no request of this connection, would
+		// answer to one that did not come.
 		return 0, io.EOF
 	}
-	if n == 0 && c.line.used > 0 {
-		return 0, io.EOF // for fasthttp it may be the first that did not come, which it would answer
-	}
-	c.share.read += int64(n)
-	c.line.arrived(p[:n])
+	c.came(p[:n])
 	return n, err
 }
 
@@ -218,64 +202,68 @@ func (c *conn) next(p []byte) (n int, err error) {
 // connection waits for the next.
 func (c *conn) servePlain(n int) (more bool) {
 	r := c.receiver
-	var w plainRequest
-	if r.leaving.Load() || !w.read(c.piece[:n]) || len(w.body) > r.server.MaxRequestBodySize ||
-		r.path != "" && string(w.path) != r.path {
+	var p plainRequest
+	if r.leaving.Load() || !p.read(c.piece[:n]) || len(p.body) > r.server.MaxRequestBodySize || !r.takes(p.path) {
 		return false
 	}
 	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
 	defer r.release(q)
-	q.conn, q.head, q.raw, q.body, q.header = c, w.head, w.query, w.body, w.header
-	q.header.http11 = true
+	q.conn, q.block, q.raw, q.body, q.header = c, p.block, p.query, p.body, p.header
 	if r.checkSource(q) != notRefused || q.query.parse(q.raw) != notRefused {
 		return false
 	}
 	q.now = r.clockTime()
-	c.begin()
+	if c.begin(); c.held.cut.Load() {
+		c.ended = true
+		return false
+	}
 	result := r.serve(q)
-	c.line.got, c.line.used = c.line.got+int64(n), c.line.used+int64(n)
+	c.line.skipped(int64(n))
 	if result == outcomeHeld {
 		c.held.due = false
 		c.held.text = r.appendOK(c.held.text[:0], q.decision, q.now)
 		c.notify()
 	} else {
 		r.count(q, result)
-		c.over = !c.answerPlain(q, result)
+		c.ended = !c.answerPlain(q, result)
 	}
 	c.end(result)
 	c.rests()
-	return !c.over
+	return !c.ended
 }
 
 // answerPlain writes the answer to q. more: a further request may follow it.
 func (c *conn) answerPlain(q *request, result outcome) (more bool) {
-	r := c.receiver
-	text, leaving := c.held.text[:0], r.leaving.Load()
+	r, h := c.receiver, &c.held
+	leaving, alone := r.leaving.Load(), []byte(nil)
 	more = !leaving
 	switch {
 	case result != outcomeAccepted && result != outcomeDropped:
-		text = r.compose(text, nil, refusal(result), q.retry, leaving)
+		h.text = r.compose(h.text[:0], nil, refusal(result), q.retry, leaving)
 		more = more && !refusals[result].close
 	case leaving:
-		text = r.compose(text, q.decision, notRefused, 0, leaving)
+		h.text = r.compose(h.text[:0], q.decision, notRefused, 0, leaving)
 	default:
-		text = r.appendOK(text, q.decision, q.now)
+		h.text = r.appendOK(h.text[:0], q.decision, q.now)
+		if len(q.decision.Answer) > maxHeldBytes {
+			alone = q.decision.Answer
+		}
 	}
-	if cap(text) <= 2*maxHeldBytes {
-		c.held.text = text // else it is a route's own long answer, which an idle connection does not keep
+	_, err := c.writeInTime(h.text)
+	if err == nil && alone != nil {
+		_, err = c.writeInTime(alone)
 	}
-	_, err := c.writeInTime(text)
 	return more && err == nil
 }
 
-// appendOK appends a 200 of d as fasthttp would write it.
+// appendOK appends a 200 of d as fasthttp would write it, of a long one all but the body, which is not copied.
 func (r *Receiver) appendOK(dst []byte, d *decision, now time.Time) []byte {
 	date := r.date.Load()
 	if second := now.Unix(); date == nil || date.second != second {
 		date = &dateLine{second, "HTTP/1.1 200 OK\r\nDate: " + string(fasthttp.AppendHTTPDate(nil, now)) + "\r\n"}
 		r.date.Store(date)
 	}
-	return append(append(dst, date.text...), d.rest...)
+	return append(append(dst, date.text...), d.afterDate...)
 }
 
 // dateLine is what an answer of that second begins with.
@@ -284,7 +272,13 @@ type dateLine struct {
 	text   string
 }
 
-// restOf is what follows the date in a 200 with body.
-func restOf(body []byte) []byte {
-	return fmt.Appendf(nil, "Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentTypeJSON, len(body), body)
+var afterOK = afterDate(okEnvelope)
+
+// afterDate is what follows the date in a 200 with body, but for one that is long.
+func afterDate(body []byte) []byte {
+	text := fmt.Appendf(nil, "Content-Type: %s\r\nContent-Length: %d\r\n\r\n", contentTypeJSON, len(body))
+	if len(body) > maxHeldBytes {
+		return text
+	}
+	return append(text, body...)
 }

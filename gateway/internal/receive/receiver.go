@@ -28,7 +28,7 @@ type Receiver struct {
 	window        time.Duration
 	topicFull     func(string) bool
 	quarantine    func(*Refused)   // nil: nobody
-	clock         func() time.Time // nil: fasthttp's
+	clock         func() time.Time // nil: the process's
 	started       time.Time        // zero of the buckets' clock
 
 	inFlight       inFlight
@@ -40,10 +40,10 @@ type Receiver struct {
 	draining       atomic.Bool             // every request is refused
 	maxConnections int
 	timeouts       timeouts
-	requests       sync.Pool     // of *request
-	made           atomic.Uint32 // of these
-	composers      sync.Pool     // of *composer
-	date           atomic.Pointer[dateLine]
+	requests       sync.Pool                // of *request
+	made           atomic.Uint32            // how many of these, see request.part
+	composers      sync.Pool                // of *composer
+	date           atomic.Pointer[dateLine] // see appendOK
 	server         *fasthttp.Server
 	metrics        *metrics
 	log            *zap.Logger
@@ -115,7 +115,7 @@ func (r *Receiver) now(ctx *fasthttp.RequestCtx) time.Time {
 	return ctx.Time()
 }
 
-// clockTime is the time where there is no request.
+// clockTime is the time now.
 func (r *Receiver) clockTime() time.Time {
 	if r.clock != nil {
 		return r.clock()

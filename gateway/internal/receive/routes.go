@@ -45,12 +45,13 @@ type Routes struct {
 
 // route is one line of the table, as it was written.
 type route struct {
-	command string  // glob, path.Match
-	apps    []int64 // sorted; nil: all
-	topic   string  // with the prefix; "" : dropped
-	ack     *journal.Level
-	answer  []byte // nil: okEnvelope
-	reserve *bool
+	command   string  // glob, path.Match
+	apps      []int64 // sorted; nil: all
+	topic     string  // with the prefix; "" : dropped
+	ack       *journal.Level
+	answer    []byte // nil: okEnvelope
+	afterDate []byte // of answer, see decision
+	reserve   *bool
 }
 
 // decision is what a route says about one command.
@@ -62,7 +63,8 @@ type decision struct {
 	Blocking bool          // the vendor acts upon the answer
 	Static   bool          // Answer is the route's own, not the default OK
 
-	rest   []byte      // of an answer that has Answer, behind its date
+	afterDate []byte // of a 200 with Answer: what follows its date, see appendOK
+
 	apps   []int64     // sorted; nil: all
 	warned atomic.Bool // the log has said that this blocking command is allowed everything
 }
@@ -77,6 +79,9 @@ func newRoutes(list []route, o RouteOptions) *Routes {
 		route{command: schema.CommandQuotaAlarm, topic: schema.NewTopics(o.TopicPrefix).AlarmsRaw},
 		route{command: "*"})
 	r := &Routes{list: list, written: written, ack: o.Ack}
+	for i := range list {
+		list[i].afterDate = afterDate(list[i].answer)
+	}
 	r.cache.Store(&map[string][]*decision{})
 	r.remember(schema.CommandQuotaAlarm)
 	return r
@@ -136,9 +141,9 @@ func (r *Routes) resolve(command string) []*decision {
 
 func (r *Routes) decide(from *route, command string) *decision {
 	d := &decision{
-		Topic:    from.topic,
-		Ack:      r.ack,
-		Answer:   okEnvelope,
+		Topic:  from.topic,
+		Ack:    r.ack,
+		Answer: okEnvelope, afterDate: afterOK,
 		Reserve:  command == schema.CommandQuotaAlarm,
 		Blocking: blocking(command),
 		apps:     from.apps,
@@ -150,12 +155,11 @@ func (r *Routes) decide(from *route, command string) *decision {
 		d.Ack = *from.ack
 	}
 	if from.answer != nil {
-		d.Answer, d.Static = from.answer, true
+		d.Answer, d.afterDate, d.Static = from.answer, from.afterDate, true
 	}
 	if from.reserve != nil {
 		d.Reserve = *from.reserve
 	}
-	d.rest = restOf(d.Answer)
 	return d
 }
 

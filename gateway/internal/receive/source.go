@@ -13,7 +13,7 @@ import (
 )
 
 // headerForwarded is where proxies name who they speak for, each the one before it at the end.
-const headerForwarded = "X-Forwarded-For"
+const headerForwarded = "x-forwarded-for"
 
 // sources says where requests come from and who may send any.
 type sources struct {
@@ -32,7 +32,7 @@ func (r *Receiver) source(q *request) netip.Addr {
 		q.from = r.sources.of(q.ctx)
 	default:
 		q.from = r.sources.behind(q.conn.RemoteAddr(), func() [][]byte {
-			q.forwarded = appendValues(q.forwarded[:0], q.head, "x-forwarded-for")
+			q.forwarded = appendValues(q.forwarded[:0], q.block, headerForwarded)
 			return q.forwarded
 		})
 	}
@@ -54,9 +54,10 @@ func (s *sources) behind(other net.Addr, lines func() [][]byte) netip.Addr {
 	return s.forwarded(peer, lines())
 }
 
-// appendValues appends the values of a header, whose name is in lower case, in a header block as sent.
-func appendValues(dst [][]byte, head []byte, lower string) [][]byte {
-	for line := range bytes.Lines(head) {
+// appendValues appends the values of a header, whose name is in lower case, in a block as sent: with their
+// blanks and line ends.
+func appendValues(dst [][]byte, block []byte, lower string) [][]byte {
+	for line := range bytes.Lines(block) {
 		if name, value, _ := bytes.Cut(line, []byte{':'}); equalFold(name, lower) {
 			dst = append(dst, value)
 		}

@@ -18,6 +18,13 @@ func write(fd int, p []byte) (int, syscall.Errno) {
 	return call(unix.SYS_SENDTO, fd, p, unix.MSG_NOSIGNAL)
 }
 
+// ended says whether the end of the stream is what a read would find.
+func ended(fd int) bool {
+	var p [1]byte
+	n, errno := call(unix.SYS_RECVFROM, fd, p[:], unix.MSG_PEEK)
+	return n == 0 && errno == 0
+}
+
 func call(trap uintptr, fd int, p []byte, flags uintptr) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 	return int(n), errno

@@ -13,6 +13,11 @@ import (
 func read(fd int, p []byte) (int, syscall.Errno)  { return call(syscall.Read, fd, p) }
 func write(fd int, p []byte) (int, syscall.Errno) { return call(syscall.Write, fd, p) }
 
+func ended(fd int) bool {
+	n, _, err := syscall.Recvfrom(fd, make([]byte, 1), syscall.MSG_PEEK)
+	return n == 0 && err == nil
+}
+
 func call(do func(fd int, p []byte) (int, error), fd int, p []byte) (int, syscall.Errno) {
 	n, err := do(fd, p)
 	if err == nil {

@@ -21,8 +21,8 @@ import (
 	"syscall"
 )
 
-// Conn is a TCP connection. Read is for one goroutine at a time; Write and TryWrite together are,
-// too; all else is net's.
+// Conn is a TCP connection. Read and ReadEach together are for one goroutine at a time; so are Write and
+// TryWrite; all else is net's.
 type Conn struct {
 	*net.TCPConn
 	raw syscall.RawConn
@@ -35,10 +35,10 @@ type Conn struct {
 	// Of the ReadEach under way.
 	each  func(n int) (more bool)
 	into  []byte
-	first bool // nothing was given to each yet
+	first bool // the piece at hand is the first: after it the socket is asked once more
 
-	// TryWrite does without the poller: it needs none of its waiting, only that the number is still
-	// this connection's.
+	// TryWrite and EndWait do without the poller: they need none of its waiting, only that the number is
+	// still this connection's.
 	mu     sync.Mutex
 	fd     int  // the file's number; guarded by mu
 	closed bool // it may be another file's by now; guarded by mu
@@ -104,12 +104,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // ReadEach reads into p, calls each with the number of bytes, and reads again, from the start of p, for
 // as long as each returns true. It returns what each did not want more after, or what ended it, as Read
-// does. each may use the connection for all but reading and Close, which would wait for ReadEach.
+// does. What came is in p until each returns; each may use the connection for all but reading and Close,
+// which would wait for ReadEach.
 //
 // A Read for each piece would ask the socket twice: once to find nothing, before it waits, and once more.
 // Here the poller is armed all the time, and a read that did not fill p has taken all there was, so that
-// it waits at once. What it can miss so is the end of a stream that came together with its last bytes:
-// after the first bytes it looks for that, after others it finds it when the read deadline passes.
+// it waits at once. What it misses so is the end of a stream that came together with its last bytes: after
+// the first bytes it looks for that, and after others it is for EndWait to. (A byte sent out of band stops a
+// read, too. What comes behind that waits for what comes next.)
 func (c *Conn) ReadEach(p []byte, each func(n int) (more bool)) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -142,10 +144,10 @@ func (c *Conn) TryWrite(p []byte) (n int, err error) {
 		return 0, net.ErrClosed
 	}
 	for len(p) > 0 { // else nothing is to be written
-		n, errno := write(c.fd, p)
+		taken, errno := write(c.fd, p)
 		switch errno {
 		case 0:
-			return n, nil
+			return taken, nil
 		case syscall.EINTR:
 		default:
 			return 0, nil
@@ -154,7 +156,17 @@ func (c *Conn) TryWrite(p []byte) (n int, err error) {
 	return 0, nil
 }
 
-// Close is net.Conn's. A TryWrite that is under way ends first, which does not take long.
+// EndWait ends the wait of a ReadEach for bytes where the end of the stream is all that will come: it returns
+// io.EOF then. It may be called by any goroutine at any time, and asks the socket once.
+func (c *Conn) EndWait() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed && ended(c.fd) {
+		_ = syscall.Shutdown(c.fd, syscall.SHUT_RD) // which the poller tells of
+	}
+}
+
+// Close is net.Conn's. A TryWrite or EndWait that is under way ends first, which does not take long.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	c.closed = true
