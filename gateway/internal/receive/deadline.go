@@ -159,7 +159,8 @@ func (s *connections) keep(stop <-chan struct{}) {
 }
 
 // probe looks, once in each rest that has lasted from one sweep to the next, whether the client has ended its side
-// together with its last request, see socket.ReadEach. It is called by the sweep.
+// together with its last request, see socket.ReadEach; where a rest may last for ever one cannot be told from the
+// next, and it looks at each sweep. It is called by the sweep.
 func (c *conn) probe() {
 	at := c.read.at.Load()
 	if at != c.probed.at {

@@ -56,8 +56,8 @@
 // second ends like silence; a time of its own for the header would only be a shorter one of these.
 // A connection whose last request was refused waits as long as that for the next, not IdleTimeout.
 //
-// A client that ends its side together with a request which is not its first is only seen to have done so
-// when that time has passed (socket.ReadEach).
+// A client that ends its side together with a request which is not its first is seen to have done so
+// by the sweep of the deadlines (socket.EndWait).
 //
 // Framing: a request is what net/http and RFC 9112 say it is, or it is refused and its connection
 // closed (framing.go). testdata/wire is the corpus, testdata/wire.txt what is answered,

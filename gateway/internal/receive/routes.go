@@ -141,12 +141,13 @@ func (r *Routes) resolve(command string) []*decision {
 
 func (r *Routes) decide(from *route, command string) *decision {
 	d := &decision{
-		Topic:  from.topic,
-		Ack:    r.ack,
-		Answer: okEnvelope, afterDate: afterOK,
-		Reserve:  command == schema.CommandQuotaAlarm,
-		Blocking: blocking(command),
-		apps:     from.apps,
+		Topic:     from.topic,
+		Ack:       r.ack,
+		Answer:    okEnvelope,
+		Reserve:   command == schema.CommandQuotaAlarm,
+		Blocking:  blocking(command),
+		afterDate: afterOK,
+		apps:      from.apps,
 	}
 	if d.Blocking {
 		d.Ack = journal.Memory
