@@ -245,8 +245,40 @@ var receiveMutants = []mutant{
 		name: "plain-request-before-its-turn", promise: "receive", pkg: receivePkg, test: "TestHeldOneAtATime",
 		edits: []edit{{
 			"gateway/internal/receive/plain.go",
-			`if c.begin(); c.held.cut.Load() {`,
+			`if !c.begin() {`,
 			`if c.held.cut.Load() {`,
+		}},
+	},
+	{
+		name: "cut-client-has-more-taken", promise: "receive", pkg: receivePkg, test: "TestNotPlain/CutTakesNoMore",
+		edits: []edit{{
+			"gateway/internal/receive/handler.go",
+			`if c == nil || c.begin() {`,
+			`if c == nil || c.begin() || c.held.cut.Load() {`,
+		}},
+	},
+	{
+		name: "taken-behind-what-is-not-confirmed", promise: "receive", pkg: receivePkg, test: "TestHeldPipelinedNotConfirmed",
+		edits: []edit{{
+			"gateway/internal/receive/held.go",
+			`return !c.held.broken && !c.held.cut.Load()`,
+			`return !c.held.cut.Load()`,
+		}},
+	},
+	{
+		name: "end-of-stream-is-not-asked-for", promise: "receive", pkg: "gateway/internal/socket", test: "TestEndWait",
+		edits: []edit{{
+			"gateway/internal/socket/socket.go",
+			`if !c.closed && ended(c.fd) {`,
+			`if c.closed {`,
+		}},
+	},
+	{
+		name: "wait-ends-without-an-end", promise: "receive", pkg: "gateway/internal/socket", test: "TestEndWaitEndsNothingElse",
+		edits: []edit{{
+			"gateway/internal/socket/socket.go",
+			`if !c.closed && ended(c.fd) {`,
+			`if !c.closed {`,
 		}},
 	},
 	{

@@ -73,8 +73,20 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	q := r.requests.Get().(*request) //nolint:forcetypeassert // the pool has one maker
 	c, _ := ctx.Conn().(*conn)
 	q.ctx, q.conn, q.now = ctx, c, r.now(ctx)
+	if c == nil || c.begin() {
+		r.take(ctx, q)
+	} else {
+		ctx.SetConnectionClose() // with what else lies in fasthttp's buffer
+		c.giveBack()
+	}
+	ctx.Request.ReleaseBody(keptBytes)
+	r.release(q)
+}
+
+// take takes one request of fasthttp's and decides its answer.
+func (r *Receiver) take(ctx *fasthttp.RequestCtx, q *request) {
+	c := q.conn
 	if c != nil {
-		c.begin()
 		q.misframed = !c.line.handled(sizeOf(&ctx.Request)) || padded(&ctx.Request, c.share.read)
 	}
 	result := outcome(r.parse(q))
@@ -96,8 +108,6 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	if c != nil {
 		c.end(result)
 	}
-	ctx.Request.ReleaseBody(keptBytes)
-	r.release(q)
 }
 
 // serve takes q, whose query was parsed, through the stages that follow and returns its outcome. What

@@ -102,11 +102,13 @@ func (r *Receiver) holder(q *request) *conn {
 	return c
 }
 
-// begin waits for the answer before, for a client that did not wait for it. Called before anything
-// is taken for a request: a client that takes no answers has nothing more in flight.
-func (c *conn) begin() {
+// begin waits for the answer before, for a client that did not wait for it, and reports whether a
+// further one can leave. Called before anything is taken for a request: a client that takes no answers
+// has nothing more in flight.
+func (c *conn) begin() bool {
 	c.settle()
 	c.awaitTurn()
+	return !c.held.broken && !c.held.cut.Load()
 }
 
 // awaitTurn waits until nobody else has the turn. Only hold gives it away again.

@@ -145,14 +145,17 @@ func TestHeldPipelined(t *testing.T) {
 }
 
 // TestHeldPipelinedNotConfirmed: a 200 that stands in one buffer with what follows it is not
-// replaced, so nothing of that leaves.
+// replaced, so nothing of that leaves, and nothing of it is taken.
 func TestHeldPipelinedNotConfirmed(t *testing.T) {
 	g := newHolding(t, func(o *Options) { o.Journal.(*fakeJournal).waitErr = journal.ErrNotConfirmed })
 	close(g.journal.gate)
 	c := g.dial(t)
-	c.send(post(target(unsignedApp, alarm), "{}") + post(target(unsignedApp, "Drop.X"), "{}"))
+	c.send(strings.Repeat(post(target(unsignedApp, alarm), "{}"), 3))
 	if resp, err := http.ReadResponse(c.r, nil); err == nil {
 		t.Errorf("an answer came: %s", resp.Status)
+	}
+	if n := len(g.journal.entries(t)); n != 1 {
+		t.Errorf("%d callbacks were taken, want the first alone", n)
 	}
 	if n := g.outcomeOf(t, outcome(unconfirmed)); n != 1 {
 		t.Errorf("%d not confirmed, want 1", n)

@@ -213,7 +213,7 @@ func (c *conn) servePlain(n int) (more bool) {
 		return false
 	}
 	q.now = r.clockTime()
-	if c.begin(); c.held.cut.Load() {
+	if !c.begin() {
 		c.ended = true
 		return false
 	}

@@ -401,6 +401,7 @@ func TestNotPlain(t *testing.T) {
 		"IdleTimeout":            TestIdleTimeout,
 		"RestIsEarned":           TestRestIsEarned,
 		"DeafClient":             TestDeafClient,
+		"CutTakesNoMore":         TestCutTakesNoMore,
 	} {
 		t.Run(name, test)
 	}

@@ -427,3 +427,37 @@ func TestReadEachFirstEnd(t *testing.T) {
 		_ = c.Close()
 	}
 }
+
+// TestEndWaitEndsNothingElse: a stream that goes on is not ended, whatever it does at the moment.
+func TestEndWaitEndsNothingElse(t *testing.T) {
+	client, c := pair(t)
+	_ = client.SetDeadline(time.Now().Add(20 * time.Second))
+	var enough atomic.Bool
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for !enough.Load() {
+			c.EndWait()
+		}
+	})
+	done := make(chan error, 1)
+	p := make([]byte, 16)
+	go func() {
+		_, err := c.ReadEach(p, func(n int) bool { _, err := c.TryWrite(p[:n]); return err == nil })
+		done <- err
+	}()
+	answer := make([]byte, 1)
+	for n := range 5000 {
+		if _, err := client.Write([]byte{byte(n)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(client, answer); err != nil || answer[0] != byte(n) {
+			t.Fatalf("round %d: %v", n, err)
+		}
+	}
+	_ = c.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it ended with %v", err)
+	}
+	enough.Store(true)
+	asking.Wait()
+}

@@ -1,0 +1,64 @@
+package socket_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestEndWait: one call ends a ReadEach that missed the end of the stream, whenever it comes, and what is
+// written afterwards still arrives.
+func TestEndWait(t *testing.T) {
+	for n := range 300 {
+		client, c := pair(t)
+		_ = client.SetDeadline(time.Now().Add(10 * time.Second))
+		given, done := make(chan struct{}), make(chan error, 1)
+		go func() {
+			_, err := c.ReadEach(make([]byte, 10), func(int) bool { given <- struct{}{}; return true })
+			done <- err
+		}()
+		_, _ = client.Write([]byte("x"))
+		<-given
+		if err := control(client, func(fd int) error { // so that the next bytes and the end go out as one
+			return syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_CORK, 1)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = client.Write([]byte("y"))
+		_ = client.CloseWrite()
+		<-given
+		time.Sleep(time.Duration(n%3) * 50 * time.Microsecond) // before it waits, or after
+		c.EndWait()
+		select {
+		case err := <-done:
+			if !errors.Is(err, io.EOF) {
+				t.Fatalf("it ended with %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it goes on waiting")
+		}
+		if _, err := c.Write([]byte("late")); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+		if got, err := io.ReadAll(client); string(got) != "late" || err != nil {
+			t.Fatalf("the client read %q, %v", got, err)
+		}
+		_ = client.Close()
+	}
+}
+
+func control(c *net.TCPConn, do func(fd int) error) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var done error
+	if err := raw.Control(func(fd uintptr) { done = do(int(fd)) }); err != nil {
+		return err
+	}
+	return done
+}
