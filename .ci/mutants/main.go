@@ -37,7 +37,7 @@ func run() error {
 	flag.BoolVar(&o.find, "find", false, "run all short tests of a mutant's package, and say which fail")
 	flag.IntVar(&o.parallel, "parallel", 2, "mutants at a time")
 	flag.DurationVar(&o.bound, "bound", 45*time.Second, "longest time of one test")
-	limit := flag.Duration("limit", 15*time.Minute, "longest time of it all")
+	limit := flag.Duration("limit", 30*time.Minute, "longest time of it all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
