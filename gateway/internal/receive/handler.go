@@ -74,17 +74,17 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	c, _ := ctx.Conn().(*conn)
 	q.ctx, q.conn, q.now = ctx, c, r.now(ctx)
 	if c == nil || c.begin() {
-		r.take(ctx, q)
-	} else {
-		ctx.SetConnectionClose() // with what else lies in fasthttp's buffer
+		r.handle(ctx, q)
+	} else { // nor can the answer leave to what lies behind it in fasthttp's buffer
+		ctx.SetConnectionClose()
 		c.giveBack()
 	}
 	ctx.Request.ReleaseBody(keptBytes)
 	r.release(q)
 }
 
-// take takes one request of fasthttp's and decides its answer.
-func (r *Receiver) take(ctx *fasthttp.RequestCtx, q *request) {
+// handle takes a request of fasthttp's through the stages, and answers it.
+func (r *Receiver) handle(ctx *fasthttp.RequestCtx, q *request) {
 	c := q.conn
 	if c != nil {
 		q.misframed = !c.line.handled(sizeOf(&ctx.Request)) || padded(&ctx.Request, c.share.read)
