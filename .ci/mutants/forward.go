@@ -261,7 +261,7 @@ var receiveMutants = []mutant{
 		name: "taken-behind-what-is-not-confirmed", promise: "receive", pkg: receivePkg, test: "TestHeldPipelinedNotConfirmed",
 		edits: []edit{{
 			"gateway/internal/receive/held.go",
-			`return !c.held.broken && !c.held.cut.Load()`,
+			`return !c.held.over()`,
 			`return !c.held.cut.Load()`,
 		}},
 	},
@@ -321,9 +321,9 @@ var receiveMutants = []mutant{
 		edits: []edit{{
 			"gateway/internal/receive/held.go",
 			`	c.settle()
-	if c.held.broken || c.held.cut.Load() {
+	if c.held.over() {
 `,
-			`	if c.held.broken || c.held.cut.Load() {
+			`	if c.held.over() {
 `,
 		}},
 	},

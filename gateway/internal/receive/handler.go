@@ -74,8 +74,8 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 	c, _ := ctx.Conn().(*conn)
 	q.ctx, q.conn, q.now = ctx, c, r.now(ctx)
 	if c == nil || c.begin() {
-		r.handle(ctx, q)
-	} else { // nor can the answer leave to what lies behind it in fasthttp's buffer
+		r.handle(q)
+	} else { // no answer can leave any more, nor one to what lies behind it in fasthttp's buffer
 		ctx.SetConnectionClose()
 		c.giveBack()
 	}
@@ -84,8 +84,8 @@ func (r *Receiver) Handler(ctx *fasthttp.RequestCtx) {
 }
 
 // handle takes a request of fasthttp's through the stages, and answers it.
-func (r *Receiver) handle(ctx *fasthttp.RequestCtx, q *request) {
-	c := q.conn
+func (r *Receiver) handle(q *request) {
+	ctx, c := q.ctx, q.conn
 	if c != nil {
 		q.misframed = !c.line.handled(sizeOf(&ctx.Request)) || padded(&ctx.Request, c.share.read)
 	}

@@ -78,6 +78,9 @@ type held struct {
 	command  []byte     // a copy
 }
 
+// over reports whether no answer can leave any more. The connection's goroutine asks.
+func (h *held) over() bool { return h.broken || h.cut.Load() }
+
 // prepare makes the connection ready to hold answers, where it can.
 func (c *conn) prepare(r *Receiver) {
 	c.receiver = r
@@ -108,7 +111,7 @@ func (r *Receiver) holder(q *request) *conn {
 func (c *conn) begin() bool {
 	c.settle()
 	c.awaitTurn()
-	return !c.held.broken && !c.held.cut.Load()
+	return !c.held.over()
 }
 
 // awaitTurn waits until nobody else has the turn. Only hold gives it away again.
@@ -149,7 +152,7 @@ func (c *conn) settle() {
 // plain requests before it returns any other.
 func (c *conn) Read(p []byte) (n int, err error) {
 	c.settle()
-	if c.held.broken || c.held.cut.Load() {
+	if c.held.over() {
 		return 0, net.ErrClosed
 	}
 	if c.receiver != nil && c.read.at.Load()&idleBit != 0 {

@@ -1,7 +1,6 @@
 package socket_test
 
 import (
-	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -22,24 +21,13 @@ func TestEndWait(t *testing.T) {
 		}()
 		_, _ = client.Write([]byte("x"))
 		<-given
-		if err := control(client, func(fd int) error { // so that the next bytes and the end go out as one
-			return syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_CORK, 1)
-		}); err != nil {
-			t.Fatal(err)
-		}
+		cork(t, client) // the next bytes and the end go out as one
 		_, _ = client.Write([]byte("y"))
 		_ = client.CloseWrite()
 		<-given
 		time.Sleep(time.Duration(n%3) * 50 * time.Microsecond) // before it waits, or after
 		c.EndWait()
-		select {
-		case err := <-done:
-			if !errors.Is(err, io.EOF) {
-				t.Fatalf("it ended with %v", err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("it goes on waiting")
-		}
+		endsWith(t, done, io.EOF)
 		if _, err := c.Write([]byte("late")); err != nil {
 			t.Fatal(err)
 		}
@@ -51,14 +39,17 @@ func TestEndWait(t *testing.T) {
 	}
 }
 
-func control(c *net.TCPConn, do func(fd int) error) error {
+// cork holds back what c sends until it ends its side.
+func cork(t *testing.T, c *net.TCPConn) {
+	t.Helper()
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	var done error
-	if err := raw.Control(func(fd uintptr) { done = do(int(fd)) }); err != nil {
-		return err
+	var corked error
+	if err := raw.Control(func(fd uintptr) {
+		corked = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_CORK, 1)
+	}); err != nil || corked != nil {
+		t.Fatal(err, corked)
 	}
-	return done
 }

@@ -389,15 +389,22 @@ func TestReadEachEnds(t *testing.T) {
 				}
 			}
 			tt.do(client, c)
-			select {
-			case err := <-done:
-				if !errors.Is(err, tt.want) {
-					t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
-				}
-			case <-time.After(10 * time.Second):
-				t.Fatalf("%s: it goes on", tt.name)
-			}
+			t.Log(tt.name)
+			endsWith(t, done, tt.want)
 		}
+	}
+}
+
+// endsWith wants done to tell of want, soon.
+func endsWith(t *testing.T, done <-chan error, want error) {
+	t.Helper()
+	select {
+	case err := <-done:
+		if !errors.Is(err, want) {
+			t.Fatalf("it ended with %v, want %v", err, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
 	}
 }
 
@@ -415,14 +422,7 @@ func TestReadEachFirstEnd(t *testing.T) {
 		if n%2 == 1 {
 			go func() { _, err := c.ReadEach(make([]byte, 10), func(int) bool { return true }); done <- err }()
 		}
-		select {
-		case err := <-done:
-			if !errors.Is(err, io.EOF) {
-				t.Errorf("it ended with %v", err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("the end was missed")
-		}
+		endsWith(t, done, io.EOF)
 		_ = client.Close()
 		_ = c.Close()
 	}
@@ -439,6 +439,8 @@ func TestEndWaitEndsNothingElse(t *testing.T) {
 			c.EndWait()
 		}
 	})
+	defer asking.Wait()
+	defer enough.Store(true)
 	done := make(chan error, 1)
 	p := make([]byte, 16)
 	go func() {
@@ -455,9 +457,5 @@ func TestEndWaitEndsNothingElse(t *testing.T) {
 		}
 	}
 	_ = c.Close()
-	if err := <-done; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("it ended with %v", err)
-	}
-	enough.Store(true)
-	asking.Wait()
+	endsWith(t, done, net.ErrClosed)
 }
